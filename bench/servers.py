@@ -1,0 +1,149 @@
+"""Servers to measure, each a process of its own on a free port of loopback."""
+
+import http.client
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+from bench.handshake import upgrade_request
+from bench.opening import Entrance
+from bench.processes import Meter, family_seconds, process_seconds
+from bench.spawning import accepts, free_port, spawn, wait_until
+from chatd.security.keyring import MasterKeys
+from chatd.security.tokens import SigningKey
+
+_ISSUER = "chatd-bench"
+_AUDIENCE = "chatd"
+_TOKEN_LIFETIME_S = 3600
+_TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+
+# What differs from chatd's defaults. The generator has one address and many connections, as a proxy would have; what
+# else is limited stays limited.
+_CONFIGURATION = """\
+host = "127.0.0.1"
+port = {port}
+[database]
+dsn_file = "{folder}/dsn"
+[tokens]
+issuer = "{issuer}"
+audience = "{audience}"
+jwks_file = "{folder}/jwks.json"
+[encryption]
+master_keys_file = "{folder}/master-keys"
+[limits]
+max_connections_per_address = 20000
+"""
+
+
+class Server(ABC):
+    """A running server and how to get in. ``pid`` is the process that does the work."""
+
+    port: int
+    pid: int
+
+    @property
+    @abstractmethod
+    def entrance(self) -> Entrance:
+        """Where connections are opened, and when they count as open."""
+
+    @abstractmethod
+    def request(self, user: str) -> bytes:
+        """The upgrade request of this person."""
+
+    @abstractmethod
+    def meter(self) -> Meter:
+        """Who uses how much of the processor."""
+
+
+class Echo(Server):
+    """Bare Autobahn."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.port = port
+        self.pid = pid
+        self._request = upgrade_request(port, "/")
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path) -> Iterator[Self]:
+        """A server for the block; its output goes to ``folder``."""
+        port = free_port()
+        with spawn([sys.executable, "-m", "bench.echo", str(port)], folder / "echo.log") as process:
+            wait_until(process, folder / "echo.log", lambda: accepts(port))
+            yield cls(port, process.pid)
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.port)
+
+    def request(self, user: str) -> bytes:
+        return self._request
+
+    def meter(self) -> Meter:
+        return Meter({"server": lambda: process_seconds(self.pid)})
+
+
+class Chatd(Server):
+    """One worker of chatd with everything on."""
+
+    def __init__(self, port: int, pid: int, postgres_pid: int, key: SigningKey) -> None:
+        self.port = port
+        self.pid = pid
+        self._postgres_pid = postgres_pid
+        self._key = key
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path, dsn: str, postgres_pid: int) -> Iterator[Self]:
+        """A server for the block, on the empty database ``dsn``; its configuration and log go to ``folder``."""
+        port, key = free_port(), SigningKey.generate()
+        configuration = _configure(folder, port, dsn, key)
+        command = [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile=", "chatd", "--config", str(configuration)]
+        with spawn(command, folder / "chatd.log") as process:
+            wait_until(process, folder / "chatd.log", lambda: _is_ready(port))
+            yield cls(port, process.pid, postgres_pid, key)
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.port, b'{"type":"hello"')
+
+    def request(self, user: str) -> bytes:
+        now = int(time.time())
+        token = self._key.mint(
+            user, issuer=_ISSUER, audience=_AUDIENCE, now=now, lifetime=_TOKEN_LIFETIME_S, token_id=os.urandom(8).hex()
+        )
+        return upgrade_request(self.port, "/v1/ws", subprotocol="chatd.v1.json", token=token)
+
+    def meter(self) -> Meter:
+        return Meter(
+            {"server": lambda: process_seconds(self.pid), "PostgreSQL": lambda: family_seconds(self._postgres_pid)}
+        )
+
+
+def _configure(folder: Path, port: int, dsn: str, key: SigningKey) -> Path:
+    _write(folder / "dsn", dsn)
+    _write(folder / "jwks.json", key.public_jwks().decode())
+    _write(folder / "master-keys", MasterKeys.generate_line("bench-1") + "\n")
+    text = _CONFIGURATION.format(port=port, folder=folder, issuer=_ISSUER, audience=_AUDIENCE)
+    return _write(folder / "chatd.toml", text)
+
+
+def _write(path: Path, text: str) -> Path:
+    """For its owner alone: chatd refuses secrets that others can read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+def _is_ready(port: int) -> bool:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False

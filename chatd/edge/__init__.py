@@ -1,0 +1,1 @@
+"""Bytes in and out: the WebSocket connection handler and the HTTP resources."""

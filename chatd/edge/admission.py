@@ -1,0 +1,62 @@
+"""Who may connect: how many sockets there are, in all, from one address, and not yet authenticated."""
+
+from collections import Counter
+from ipaddress import IPv6Address, ip_address
+
+
+def address_group(host: str) -> str:
+    """Whose sockets count together: an IPv4 address, or an IPv6 network of 64 bits, which is one subscriber's."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return host
+
+
+class Admission:
+    """Counts this worker's sockets."""
+
+    def __init__(self, *, max_connections: int, max_per_address: int, max_unauthenticated: int) -> None:
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._max_unauthenticated = max_unauthenticated
+        self._by_address: Counter[str] = Counter()
+        self.connections = 0
+        self.unauthenticated = 0
+        self.refused = 0
+
+    def admit(self, host: str) -> bool:
+        """Count a new socket, which is unauthenticated; False where it has to be refused, and is not counted."""
+        if (
+            self.connections >= self._max_connections
+            or self.unauthenticated >= self._max_unauthenticated
+            or self.crowded(host)
+        ):
+            self.refused += 1
+            return False
+        self._by_address[address_group(host)] += 1
+        self.connections += 1
+        self.unauthenticated += 1
+        return True
+
+    def crowded(self, host: str) -> bool:
+        """Whether this address has used up its own share."""
+        return self._by_address[address_group(host)] >= self._max_per_address
+
+    def authenticated(self) -> None:
+        """A socket has shown a token that holds."""
+        self.unauthenticated -= 1
+
+    def left(self, host: str, *, was_authenticated: bool) -> None:
+        """An admitted socket has gone."""
+        group = address_group(host)
+        self._by_address[group] -= 1
+        if not self._by_address[group]:
+            del self._by_address[group]
+        self.connections -= 1
+        if not was_authenticated:
+            self.unauthenticated -= 1

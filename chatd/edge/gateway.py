@@ -1,0 +1,50 @@
+"""What both edges, WebSocket and HTTP, stand on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from chatd.edge.admission import Admission
+from chatd.interfaces import ITokenVerifier
+from chatd.router import Lanes, Router
+from chatd.settings import Settings
+from chatd.state.delivery import Delivery
+from chatd.state.hub import Hub
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One worker's way in.
+
+    ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
+    monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve.
+    """
+
+    router: Router
+    verifier: ITokenVerifier
+    hub: Hub
+    admission: Admission
+    settings: Settings
+    reactor: IReactorTime
+    now: Callable[[], float]
+    ready: Callable[[], bool]
+    features: tuple[str, ...]
+
+
+class RequestCaller:
+    """Who asks over HTTP: one command, and no connection to deliver events to. ``id`` names it in logs."""
+
+    delivery: Delivery[Any] | None = None
+
+    def __init__(self, user: str, device: str, id: str) -> None:
+        self.user = user
+        self.device = device
+        self.id = id
+        self.lanes = Lanes()
+
+    def drained(self) -> Deferred[None]:
+        """An HTTP reply is never behind."""
+        return succeed(None)

@@ -1,0 +1,165 @@
+"""The commands over HTTP: one generic resource, made from the declarations that the router has.
+
+Fields, limits and errors are those of the WebSocket. A GET takes its fields from path and query, a POST from path
+and JSON body. The reply is the WebSocket's without ``id`` and ``type``: the response itself says both.
+"""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import count
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from werkzeug.exceptions import MethodNotAllowed as NoSuchMethod
+from werkzeug.exceptions import NotFound as NoSuchPath
+from werkzeug.routing import Map, Rule
+
+from chatd.edge.arguments import Arguments
+from chatd.edge.gateway import Gateway, RequestCaller
+from chatd.edge.handshake import bearer_token, device_name
+from chatd.edge.reading import JSON
+from chatd.edge.request import ChatRequest
+from chatd.errors import (
+    ChatdError,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from chatd.security.origins import origin_allowed
+from chatd.wire.commands import Command, Declaration, Reply
+
+_TAG = b'{"type":"ok"'
+_PREFLIGHT_SECONDS = b"600"
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """Where a command is asked for."""
+
+    declaration: Declaration
+    arguments: Arguments
+
+
+class RestResource:
+    """Answers to every command's route."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._callers = count(1)
+        self._encode = msgspec.json.Encoder().encode
+        # Paths are matched as they were sent and their fields decoded afterwards, so that those may hold slashes.
+        rules = [_rule(declaration) for declaration in gateway.router.declarations]
+        self._routes = Map(rules, strict_slashes=True, merge_slashes=False).bind("")
+
+    def render(self, request: ChatRequest) -> None:
+        """Answer ``request``, now or later."""
+        Deferred.fromCoroutine(self._answer(request)).addErrback(request.failed)
+
+    async def _answer(self, request: ChatRequest) -> None:
+        try:
+            self._check_origin(request)
+            if request.method == b"OPTIONS":
+                self._tell_methods(request)
+                return
+            reply = await self._carry_out(request)
+        except ChatdError as error:
+            request.refuse(error)
+        else:
+            request.answer(HTTPStatus.OK, JSON, self._body(reply))
+
+    async def _carry_out(self, request: ChatRequest) -> Reply:
+        endpoint, path = self._endpoint(request)
+        caller = await self._caller(request)
+        return await self._gateway.router.dispatch(caller, _command(request, endpoint, path))
+
+    def _body(self, reply: Reply) -> bytes:
+        return b"{" + self._encode(reply).removeprefix(_TAG).removeprefix(b",")
+
+    # -- where to --
+
+    def _endpoint(self, request: ChatRequest) -> tuple[Endpoint, dict[str, str]]:
+        path, method = _ascii(request.path), _ascii(request.method)
+        try:
+            endpoint, fields = self._routes.match(path, method)
+        except NoSuchPath:
+            raise NotFound from None
+        except NoSuchMethod:
+            request.set_header(b"Allow", self._allowed(path))
+            raise MethodNotAllowed from None
+        return endpoint, dict(fields)
+
+    def _allowed(self, path: str) -> bytes:
+        return ", ".join(sorted({*self._routes.allowed_methods(path), "OPTIONS"})).encode()
+
+    def _tell_methods(self, request: ChatRequest) -> None:
+        """What may be asked here: also the preflight of a browser's page of another, allowed origin."""
+        path = _ascii(request.path)
+        if not self._routes.allowed_methods(path):
+            raise NotFound
+        allowed = self._allowed(path)
+        request.set_header(b"Allow", allowed)
+        if request.requestHeaders.hasHeader(b"Access-Control-Request-Method"):
+            request.set_header(b"Access-Control-Allow-Methods", allowed)
+            request.set_header(b"Access-Control-Allow-Headers", b"Authorization, Content-Type, Chatd-Device")
+            request.set_header(b"Access-Control-Max-Age", _PREFLIGHT_SECONDS)
+        request.empty(HTTPStatus.NO_CONTENT)
+
+    # -- who asks --
+
+    def _check_origin(self, request: ChatRequest) -> None:
+        """Refuse pages that may not ask; let the others read the answer (the Fetch standard's CORS protocol)."""
+        origin = _header(request, b"Origin")
+        if origin is None:
+            return
+        if not origin_allowed(
+            origin, _header(request, b"Host") or "", request.secure, self._gateway.settings.origins.allowed
+        ):
+            raise Forbidden("Pages of this origin may not connect.")
+        request.set_header(b"Access-Control-Allow-Origin", origin.encode())
+        request.set_header(b"Access-Control-Expose-Headers", b"Retry-After, WWW-Authenticate")
+        request.set_header(b"Vary", b"Origin")
+
+    async def _caller(self, request: ChatRequest) -> RequestCaller:
+        token = bearer_token(_header(request, b"Authorization"))
+        if token is None:
+            raise Unauthorized
+        device = device_name(_header(request, b"Chatd-Device"))
+        socket = request.channel.socket
+        claims = await self._gateway.verifier.verify(token)
+        socket.authenticated()
+        request.asker = claims.user
+        return RequestCaller(claims.user, device, f"http-{next(self._callers)}")
+
+
+def _rule(declaration: Declaration) -> Rule:
+    path = re.sub(r"\{(\w+)\}", r"<\1>", declaration.route.path)
+    return Rule(path, methods=[declaration.route.method], endpoint=Endpoint(declaration, Arguments(declaration)))
+
+
+def _command(request: ChatRequest, endpoint: Endpoint, path: dict[str, str]) -> Command:
+    if endpoint.declaration.route.method == "GET":
+        if request.body:
+            raise Invalid("A GET has no body: its fields stand in path and query.")
+        return endpoint.arguments.from_query(path, request.query)
+    if request.query:
+        raise Invalid("A POST has no query: its fields stand in path and body.")
+    media_type, _, _ = (_header(request, b"Content-Type") or "").partition(";")
+    if media_type.strip().lower() != "application/json":
+        raise UnsupportedMediaType
+    return endpoint.arguments.from_body(path, request.body)
+
+
+def _header(request: ChatRequest, name: bytes) -> str | None:
+    """A header's value; of one that is given more than once, all of them, which then is none that holds."""
+    values: Any = request.requestHeaders.getRawHeaders(name)
+    return None if values is None else b", ".join(values).decode("latin-1")
+
+
+def _ascii(text: bytes) -> str:
+    """Request targets are ASCII; what is not matches no path."""
+    return text.decode("ascii", "replace")

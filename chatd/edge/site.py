@@ -1,0 +1,141 @@
+"""What chatd serves on its port: the WebSocket, the commands over HTTP, their descriptions, and its own health."""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from twisted.logger import Logger
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from chatd.edge.asyncapi import asyncapi
+from chatd.edge.channel import ChatChannel, Phase
+from chatd.edge.gateway import Gateway
+from chatd.edge.health import Health, Readiness
+from chatd.edge.openapi import openapi
+from chatd.edge.reading import Document
+from chatd.edge.request import ChatRequest
+from chatd.edge.rest import RestResource
+from chatd.edge.schemas import rendered
+from chatd.edge.upgrade import SuccessorFactory, UpgradeResource
+from chatd.errors import NotFound
+
+log = Logger()
+
+INDEX = b"""\
+{
+  "websocket": "/v1/ws",
+  "descriptions": {"http": "/v1/openapi.json", "websocket": "/v1/asyncapi.json"},
+  "health": {"alive": "/healthz", "ready": "/readyz"}
+}
+"""
+
+RETRY_AFTER_MS = 2_000
+"""How long at least, and half of how long at most, a socket that finds no room is asked to wait."""
+
+
+class Responder(Protocol):
+    """What answers to the requests of a path."""
+
+    def render(self, request: ChatRequest) -> object:
+        """Answer ``request``, now or later, with one of its methods for that."""
+
+
+class Entrance(Resource):
+    """Leads each path to what answers to it; ``commands`` answer to all that is left under ``/v1/``."""
+
+    isLeaf = True
+
+    def __init__(self, documents: Mapping[bytes, Responder], commands: Responder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Twisted's
+        self._documents = documents
+        self._commands = commands
+
+    def render(self, request: ChatRequest) -> int:
+        """Answer ``request``, now or later."""
+        responder = self._documents.get(request.path)
+        if responder is not None:
+            responder.render(request)
+        elif request.path.startswith(b"/v1/"):
+            self._commands.render(request)
+        else:
+            request.refuse(NotFound())
+        return NOT_DONE_YET
+
+
+class ChatSite(Site):
+    """Accepts connections and watches over those that speak HTTP.
+
+    ``jitter`` gives numbers from 0 to 1, which spread the return of clients that found no room.
+    """
+
+    protocol = ChatChannel  # type: ignore[assignment] # Twisted's type is that of its own choice between protocols
+    requestFactory = ChatRequest
+
+    def __init__(self, gateway: Gateway, entrance: Entrance, jitter: Callable[[], float] = random.random) -> None:
+        super().__init__(entrance, reactor=gateway.reactor)  # type: ignore[no-untyped-call] # Twisted's
+        # Channels have deadlines of their own.
+        self.timeOut = None
+        self.gateway = gateway
+        self.channels: set[ChatChannel] = set()
+        self.closing = False
+        self._jitter = jitter
+        timeouts = gateway.settings.timeouts
+        self.deadlines = {
+            Phase.ACCEPTED: timeouts.handshake,
+            Phase.HEAD: timeouts.handshake,
+            Phase.BODY: timeouts.http_body,
+            Phase.IDLE: timeouts.http_idle,
+            Phase.ENDING: timeouts.http_idle,
+            Phase.CLOSING: timeouts.close,
+        }
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 only: Twisted would add HTTP/2 as soon as its libraries are there, which none of this is for."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """There is no access log file to open."""
+
+    def stopFactory(self) -> None:
+        """There is no access log file to close."""
+
+    def log(self, request: Request) -> None:
+        """Note an answered request. Its query is left out, since people put secrets there."""
+        log.debug(
+            "{method} {path} {status} for {user}",
+            method=request.method.decode("ascii", "replace"),
+            path=request.path.decode("ascii", "replace"),
+            status=request.code,
+            user=getattr(request, "asker", None),
+        )
+
+    def retry_after_ms(self) -> int:
+        """When a socket that found no room may try again."""
+        return RETRY_AFTER_MS + round(RETRY_AFTER_MS * self._jitter())
+
+    @property
+    def in_flight(self) -> int:
+        """HTTP requests that are being answered."""
+        return sum(channel.phase is Phase.ANSWERING for channel in self.channels)
+
+    def go_away(self) -> None:
+        """Close what is idle now, and the other HTTP connections when their request has been answered."""
+        self.closing = True
+        for channel in list(self.channels):
+            channel.go_away()
+
+
+def build_site(gateway: Gateway, websocket_factory: SuccessorFactory) -> ChatSite:
+    """Everything that one port serves. The WebSocket's factory is started and stopped by whoever opens the port."""
+    declarations = gateway.router.declarations
+    documents: dict[bytes, Responder] = {
+        b"/": Document(INDEX),
+        b"/v1/ws": UpgradeResource(websocket_factory),
+        b"/v1/openapi.json": Document(rendered(openapi(declarations))),
+        b"/v1/asyncapi.json": Document(rendered(asyncapi(declarations))),
+        b"/healthz": Health(),
+        b"/readyz": Readiness(gateway.ready),
+    }
+    return ChatSite(gateway, Entrance(documents, RestResource(gateway)))

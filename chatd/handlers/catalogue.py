@@ -1,0 +1,17 @@
+"""All handler classes. A new command needs no line here, a new class of them one."""
+
+from chatd.handlers.conversations import Conversations
+from chatd.handlers.kinds import Kind
+from chatd.handlers.liveness import Liveness
+from chatd.handlers.messages import MESSAGE, Messages
+from chatd.handlers.opening import CREATED
+from chatd.handlers.sync import Resuming
+from chatd.wire.commands import Declaration, declarations
+
+HANDLERS: tuple[type, ...] = (Messages, Conversations, Resuming, Liveness)
+
+DECLARATIONS: tuple[Declaration, ...] = tuple(
+    declaration for handler in HANDLERS for declaration in declarations(handler)
+)
+
+KINDS: tuple[Kind, ...] = (MESSAGE, CREATED)

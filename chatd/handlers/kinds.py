@@ -1,0 +1,107 @@
+"""What stands in a log, and how it is shown again.
+
+Each kind of entry is declared beside the commands that write it: the content that is sealed, and the event that
+tells it. Where the content cannot be opened (a key destroyed, a bit flipped, a row moved), the event says so.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chatd.records import Draft, Entry
+from chatd.security.sealing import AuthorKey, Unreadable
+from chatd.state.authors import Authors
+from chatd.wire.events import LogEvent
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what is sealed. Fields are only ever added, each with a default, so that old rows can be read."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of entry. ``event`` makes its event from the entry and its content, None where that is unreadable."""
+
+    name: str
+    content: type[Content]
+    event: Callable[[Entry, Any], LogEvent]
+
+
+class EntryUnknown(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="entry.unknown"):
+    """An entry that this server cannot show, since a newer one wrote it. Its place counts like any other's."""
+
+    kind: str
+
+
+def _unknown(entry: Entry, content: None) -> LogEvent:
+    return EntryUnknown(conversation=entry.conversation, seq=entry.seq, time=entry.time, kind=entry.kind)
+
+
+UNKNOWN = Kind("", Content, _unknown)
+
+# Equal content has equal bytes, in whatever order a client wrote it: the digest is taken of them.
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+def draft(
+    kind: Kind,
+    content: Content,
+    *,
+    conversation: str,
+    author: str,
+    client_id: str,
+    key: AuthorKey,
+    audience: tuple[str, ...],
+) -> Draft:
+    """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask."""
+    plaintext = _encode(content)
+    return Draft(
+        conversation=conversation,
+        author=author,
+        client_id=client_id,
+        digest=key.digest(b"%b\0%b\0%b" % (kind.name.encode(), conversation.encode(), plaintext)),
+        kind=kind.name,
+        sealed=key.seal(plaintext, conversation, client_id),
+        audience=audience,
+        content=content,
+    )
+
+
+class Reader:
+    """Opens entries. ``unreadable`` is told of each that cannot be, so that it is counted and logged."""
+
+    def __init__(self, kinds: Iterable[Kind], authors: Authors, unreadable: Callable[[Entry, str], None]) -> None:
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._decoders = {name: msgspec.msgpack.Decoder(kind.content).decode for name, kind in self._kinds.items()}
+        self._authors = authors
+        self._unreadable = unreadable
+
+    def event(self, entry: Entry, content: Any) -> LogEvent:
+        """The event of an entry whose content is at hand."""
+        return self._kinds.get(entry.kind, UNKNOWN).event(entry, content)
+
+    async def contents(self, entries: Sequence[Entry]) -> list[Any]:
+        """The contents of these entries, in their order, with None for what cannot be read."""
+        keys = await self._authors.reading({entry.author for entry in entries})
+        return [self._open(entry, keys.get(entry.author)) for entry in entries]
+
+    async def events(self, entries: Sequence[Entry]) -> list[LogEvent]:
+        """The events of these entries, in their order."""
+        contents = await self.contents(entries)
+        return [self.event(entry, content) for entry, content in zip(entries, contents, strict=True)]
+
+    def _open(self, entry: Entry, key: AuthorKey | Unreadable | None) -> Any:
+        decode = self._decoders.get(entry.kind)
+        if decode is None:
+            self._unreadable(entry, f"entries of kind {entry.kind} are not known here")
+            return None
+        if not isinstance(key, AuthorKey):
+            self._unreadable(entry, f"the author's key: {key}" if key else "the author has no key, or no longer")
+            return None
+        try:
+            return decode(key.unseal(entry.sealed, entry.conversation, entry.client_id))
+        except (Unreadable, msgspec.DecodeError) as error:
+            self._unreadable(entry, str(error))
+            return None

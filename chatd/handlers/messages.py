@@ -1,0 +1,259 @@
+"""Messages: sending them and reading them back."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from chatd.handlers.caller import Caller
+from chatd.handlers.kinds import Content, Kind, Reader, draft
+from chatd.handlers.opening import ConversationCreated, Opening
+from chatd.interfaces import ILog, ILogStore
+from chatd.records import Appended, Entry
+from chatd.state.authors import Authors
+from chatd.state.directory import Directory
+from chatd.state.ids import direct, event_queue, message_id
+from chatd.wire.commands import Command, Reply, Route, command
+from chatd.wire.events import LogEvent
+from chatd.wire.types import MAX_INTEGER, ClientId, ConversationId, Metadata, Seq, Text, UserId
+
+MessageId = Annotated[str, Meta(description="A message, wherever it is named.")]
+PageSize = Annotated[int, Meta(ge=1, le=500, description="How many at most.")]
+
+
+class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """What is sealed of a message."""
+
+    text: str
+    metadata: dict[str, str] = {}
+
+
+class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.created"):
+    """A message was sent. ``unreadable`` where its text cannot be opened any more; then there is none."""
+
+    message_id: MessageId
+    sender: UserId
+    text: str = ""
+    metadata: Metadata = {}
+    unreadable: bool = False
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as it is now."""
+
+    message_id: MessageId
+    conversation: ConversationId
+    seq: Seq
+    time: datetime
+    sender: UserId
+    text: str = ""
+    metadata: Metadata = {}
+    unreadable: bool = False
+
+
+def _event(entry: Entry, content: MessageContent | None) -> LogEvent:
+    return MessageCreated(
+        conversation=entry.conversation,
+        seq=entry.seq,
+        time=entry.time,
+        message_id=message_id(entry.conversation, entry.seq),
+        sender=entry.author,
+        text=content.text if content else "",
+        metadata=content.metadata if content else {},
+        unreadable=content is None,
+    )
+
+
+MESSAGE = Kind("message.created", MessageContent, _event)
+
+
+class Send(Command, frozen=True, kw_only=True, tag="message.send"):
+    """``to`` a person or into a ``conversation``: one of the two."""
+
+    client_id: ClientId
+    text: Text
+    to: UserId | None = None
+    conversation: ConversationId | None = None
+    metadata: Metadata = {}
+
+
+class Sent(Reply, frozen=True, kw_only=True):
+    """The message is committed, at this place in this conversation."""
+
+    message_id: MessageId
+    conversation: ConversationId
+    seq: Seq
+    time: datetime
+
+
+class History(Command, frozen=True, kw_only=True, tag="history.get"):
+    """At most one of ``before``, ``after`` and ``around``; without any of them, the latest messages."""
+
+    conversation: ConversationId
+    before: Seq | None = None
+    after: Seq | None = None
+    around: Seq | None = None
+    limit: PageSize = 50
+
+
+class HistoryPage(Reply, frozen=True, kw_only=True):
+    """Messages by ``seq``, the oldest first. ``older`` and ``newer`` are false where nothing lies beyond that end."""
+
+    messages: list[Message]
+    older: bool
+    newer: bool
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a message goes, and who sees it."""
+
+    conversation: str
+    members: tuple[str, ...]
+
+
+def _place_key(caller: Caller, send: Send) -> str:
+    """The conversation that a message goes to, named either way."""
+    return send.conversation or direct(caller.user, send.to or "")
+
+
+class Messages:
+    """The commands about messages."""
+
+    def __init__(
+        self,
+        log: ILog,
+        store: ILogStore,
+        directory: Directory,
+        opening: Opening,
+        authors: Authors,
+        reader: Reader,
+        *,
+        text_chars: int,
+        metadata_bytes: int,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._directory = directory
+        self._opening = opening
+        self._authors = authors
+        self._reader = reader
+        self._text_chars = text_chars
+        self._metadata_bytes = metadata_bytes
+
+    @command(
+        Send,
+        reply=Sent,
+        route=Route("POST", "/v1/messages"),
+        errors=(Invalid, Forbidden, NotFound, Conflict, TooLarge),
+        emits=(MessageCreated, ConversationCreated),
+        ordered_by=_place_key,
+        hands_on=True,
+        example={"client_id": "c1", "to": "bob", "text": "hello"},
+    )
+    async def send(self, caller: Caller, send: Send) -> Awaitable[Sent]:
+        """Send a message to a person or into a conversation.
+
+        The reply comes when the message is committed. What one connection sends into one conversation is stored in
+        the order sent, however many commands are under way. Sent again with its ``client_id``, from any device and at
+        any time, it gets the first reply.
+        """
+        self._check(send)
+        place = await self._place(caller, send)
+        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        content = MessageContent(text=send.text, metadata=send.metadata)
+        return self._sent(
+            self._log.append(
+                draft(
+                    MESSAGE,
+                    content,
+                    conversation=place.conversation,
+                    author=caller.user,
+                    client_id=send.client_id,
+                    key=key,
+                    audience=place.members,
+                )
+            )
+        )
+
+    def _check(self, send: Send) -> None:
+        if (send.to is None) is (send.conversation is None):
+            raise Invalid("Give one of `to` and `conversation`.")
+        if len(send.text) > self._text_chars:
+            raise TooLarge(f"`text` has {len(send.text)} characters; the limit is {self._text_chars}.")
+        if send.metadata:
+            size = sum(len(key.encode()) + len(value.encode()) for key, value in send.metadata.items())
+            if size > self._metadata_bytes:
+                raise TooLarge(f"`metadata` has {size} bytes; the limit is {self._metadata_bytes}.")
+
+    async def _place(self, caller: Caller, send: Send) -> Place:
+        if send.to is not None:
+            return Place(*await self._opening.direct(caller.user, send.to))
+        conversation = str(send.conversation)
+        members = await self._directory.members(conversation, caller.user)
+        if conversation == event_queue(caller.user):
+            raise Forbidden("The event queue is written by the server alone.")
+        return Place(conversation, members)
+
+    async def _sent(self, committed: Awaitable[Appended]) -> Sent:
+        appended = await committed
+        return Sent(
+            message_id=message_id(appended.conversation, appended.seq),
+            conversation=appended.conversation,
+            seq=appended.seq,
+            time=appended.time,
+        )
+
+    @command(
+        History,
+        reply=HistoryPage,
+        route=Route("GET", "/v1/conversations/{conversation}/history"),
+        errors=(Invalid, NotFound),
+        example={"limit": 20},
+    )
+    async def history(self, caller: Caller, ask: History) -> HistoryPage:
+        """Read messages as they are now, page by page.
+
+        Before, after or around a ``seq``; the one named by ``around`` is part of the page. Each page costs the same,
+        however long the conversation.
+        """
+        if sum(end is not None for end in (ask.before, ask.after, ask.around)) > 1:
+            raise Invalid("Give at most one of `before`, `after` and `around`.")
+        await self._directory.members(ask.conversation, caller.user)
+        if ask.around is not None:
+            return await self._around(ask.conversation, ask.around, ask.limit)
+        if ask.after is not None:
+            found = await self._store.messages(ask.conversation, ask.after, MAX_INTEGER, ask.limit + 1, False)
+            return await self._page(found[: ask.limit], older=ask.after > 0, newer=len(found) > ask.limit)
+        found = await self._store.messages(ask.conversation, 0, self._upper(ask), ask.limit + 1, True)
+        return await self._page(found[-ask.limit :], older=len(found) > ask.limit, newer=ask.before is not None)
+
+    def _upper(self, ask: History) -> int:
+        return MAX_INTEGER if ask.before is None else ask.before
+
+    async def _around(self, conversation: str, seq: int, limit: int) -> HistoryPage:
+        half = limit // 2
+        older = await self._store.messages(conversation, 0, seq, half + 1, True)
+        newer = await self._store.messages(conversation, seq - 1, MAX_INTEGER, limit - half + 1, False)
+        page = older[-half:] if half else []
+        return await self._page(page + newer[: limit - half], older=len(older) > half, newer=len(newer) > limit - half)
+
+    async def _page(self, entries: list[Entry], *, older: bool, newer: bool) -> HistoryPage:
+        contents = await self._reader.contents(entries)
+        messages = [_message(entry, content) for entry, content in zip(entries, contents, strict=True)]
+        return HistoryPage(messages=messages, older=older, newer=newer)
+
+
+def _message(entry: Entry, content: MessageContent | None) -> Message:
+    return Message(
+        message_id=message_id(entry.conversation, entry.seq),
+        conversation=entry.conversation,
+        seq=entry.seq,
+        time=entry.time,
+        sender=entry.author,
+        text=content.text if content else "",
+        metadata=content.metadata if content else {},
+        unreadable=content is None,
+    )

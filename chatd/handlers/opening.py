@@ -1,0 +1,132 @@
+"""How a conversation comes to be."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chatd.errors import OutcomeUnknown
+from chatd.handlers.kinds import Content, Kind, draft
+from chatd.interfaces import IBus, IConversationStore
+from chatd.records import ConversationKind, Draft, Entry, Publication
+from chatd.state.authors import Authors
+from chatd.state.directory import Directory
+from chatd.state.ids import direct, event_queue
+from chatd.wire.events import LogEvent
+from chatd.wire.types import ConversationId, UserId
+
+MAX_DOUBTFUL = 10_000
+"""Event queues of which is remembered that an opening may have reached them unheard."""
+
+
+class CreatedContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """What a ``conversation.created`` entry holds."""
+
+    created: str
+    kind: ConversationKind
+    members: tuple[str, ...]
+
+
+class ConversationCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="conversation.created"):
+    """Somebody opened a conversation with you. It stands in your event queue, whose log ``conversation`` is.
+
+    ``created`` is the new conversation; it is absent, with its members, where the entry is ``unreadable``.
+    """
+
+    by: UserId
+    created: ConversationId | None = None
+    kind: ConversationKind | None = None
+    members: list[UserId] = []
+    unreadable: bool = False
+
+
+def _event(entry: Entry, content: CreatedContent | None) -> LogEvent:
+    common: dict[str, Any] = {
+        "conversation": entry.conversation,
+        "seq": entry.seq,
+        "time": entry.time,
+        "by": entry.author,
+    }
+    if content is None:
+        return ConversationCreated(**common, unreadable=True)
+    return ConversationCreated(**common, created=content.created, kind=content.kind, members=list(content.members))
+
+
+CREATED = Kind("conversation.created", CreatedContent, _event)
+
+
+class Opening:
+    """Opens direct conversations: once, whoever comes first, and tells both people through their event queues."""
+
+    def __init__(self, store: IConversationStore, directory: Directory, authors: Authors, bus: IBus) -> None:
+        self._store = store
+        self._directory = directory
+        self._authors = authors
+        self._bus = bus
+        self._doubtful: dict[str, bool] = {}
+
+    async def direct(self, user: str, other: str) -> tuple[str, tuple[str, ...]]:
+        """The conversation of these two and its members, opened by ``user`` if it was not there."""
+        conversation = direct(user, other)
+        members = self._directory.known(conversation)
+        if members is None or (self._doubtful and self._in_doubt(user, other)):
+            members = tuple(sorted({user, other}))
+            await self._create(user, conversation, members)
+            self._directory.learn(conversation, members)
+        return conversation, members
+
+    def _in_doubt(self, *people: str) -> bool:
+        return any(event_queue(person) in self._doubtful for person in people)
+
+    async def _create(self, user: str, conversation: str, members: tuple[str, ...]) -> None:
+        key = await self._authors.writing(user)
+        content = CreatedContent(created=conversation, kind="direct", members=members)
+        notices = [
+            draft(
+                CREATED,
+                content,
+                conversation=event_queue(member),
+                author=user,
+                client_id=conversation,
+                key=key,
+                audience=(member,),
+            )
+            for member in members
+        ]
+        queues = [notice.conversation for notice in notices]
+        try:
+            entries = await self._store.open(conversation, "direct", members, notices)
+        except OutcomeUnknown:
+            self._doubt(queues)
+            raise
+        doubtful = {queue for queue in queues if self._doubtful.pop(queue, False)}
+        self._bus.publish(
+            [
+                Publication(
+                    entry=entry, audience=notice.audience, content=content, doubtful=notice.conversation in doubtful
+                )
+                for entry, notice in zip(entries, notices, strict=False)
+            ]
+        )
+        if doubtful and not entries:
+            await self._tell_of([notice for notice in notices if notice.conversation in doubtful])
+
+    def _doubt(self, queues: Sequence[str]) -> None:
+        """Remember queues that may hold what nobody was told of, the oldest going first."""
+        self._doubtful.update(dict.fromkeys(queues, True))
+        while len(self._doubtful) > MAX_DOUBTFUL:
+            del self._doubtful[next(iter(self._doubtful))]
+
+    async def _tell_of(self, notices: Sequence[Draft]) -> None:
+        """The opening whose outcome was unknown had taken place: have the queues read, since nobody was told."""
+        for notice in notices:
+            queue = await self._store.get(notice.conversation)
+            if queue is not None:
+                entry = Entry(
+                    conversation=queue.conversation,
+                    seq=queue.last_seq,
+                    time=queue.last_at,
+                    author=notice.author,
+                    client_id=notice.client_id,
+                    kind=notice.kind,
+                    sealed=notice.sealed,
+                )
+                self._bus.publish([Publication(entry=entry, audience=notice.audience)])

@@ -1,0 +1,167 @@
+"""Resuming: from whatever a client has to everything there is, without a gap and without a repeat."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from chatd.errors import Invalid
+from chatd.handlers.caller import Caller
+from chatd.handlers.kinds import EntryUnknown, Reader
+from chatd.handlers.messages import PageSize
+from chatd.interfaces import IConversationStore, ILogStore
+from chatd.records import Cursor, Entry, Position
+from chatd.state.delivery import Delivery, Phase, Start
+from chatd.state.ids import event_queue
+from chatd.wire.commands import Command, Reply, Route, command
+from chatd.wire.events import ConversationStale, LogEvent
+from chatd.wire.types import ConversationId, Seq
+
+READ_EVENTS = 500
+"""Entries read from the log at once; one connection holds no more than these in memory."""
+
+MAX_CURSORS = 4_000
+"""Cursors in one ``sync``; so many fit into a message of the default size. Beyond, the server's own serve."""
+
+READ_LOGS = 200
+"""Conversations that one read looks into."""
+
+
+class Sync(Command, frozen=True, kw_only=True, tag="sync"):
+    """Show how far you have come.
+
+    A conversation that is not among the ``cursors`` begins where this device last acknowledged, or at the start of
+    its log. With ``scope`` ``named`` only the conversations among the ``cursors`` are looked at; on a WebSocket
+    that takes a ``sync`` of ``all`` before it.
+    """
+
+    cursors: Annotated[
+        dict[ConversationId, Seq],
+        Meta(max_length=MAX_CURSORS, description="By conversation, the `seq` up to which you have everything."),
+    ] = {}
+    scope: Literal["all", "named"] = "all"
+    limit: Annotated[PageSize, Meta(description="Over HTTP: how many events at most.")] = 100
+
+
+class Synced(Reply, frozen=True, kw_only=True):
+    """Over WebSocket the missed events have been delivered before this, and what follows is live.
+
+    Over HTTP they stand in ``events``; with ``more``, acknowledge or show their cursors and ask again. Conversations
+    in ``reset`` were shown with a cursor that is none of their log, or are none of yours: forget what you have of
+    them and read their history anew.
+    """
+
+    events: list[LogEvent]
+    more: bool
+    reset: list[ConversationId]
+
+
+class Resuming:
+    """The command ``sync``."""
+
+    def __init__(self, log: ILogStore, conversations: IConversationStore, reader: Reader) -> None:
+        self._log = log
+        self._conversations = conversations
+        self._reader = reader
+
+    @command(
+        Sync,
+        reply=Synced,
+        route=Route("POST", "/v1/sync"),
+        errors=(Invalid,),
+        emits=(ConversationStale, EntryUnknown),
+        ordered_by=lambda caller, sync: "sync",
+        example={"cursors": {}},
+    )
+    async def sync(self, caller: Caller, sync: Sync) -> Synced:
+        """Get everything that was missed, once and in order, and go on live.
+
+        On a WebSocket nothing is delivered before the first ``sync``. If one fails, nothing is delivered of what it
+        was about: ask again. What had been delivered by then is not lost, show its cursors.
+        """
+        if caller.delivery is None:
+            return await self._page(caller, sync)
+        return await self._stream(caller, caller.delivery, sync)
+
+    async def _page(self, caller: Caller, sync: Sync) -> Synced:
+        starts, reset = await self._starts(caller, sync)
+        behind = [Cursor(conversation=s.conversation, seq=s.seq) for s in starts if s.seq < s.last_seq]
+        # Each of them holds at least one event, so no more than these come into the page.
+        entries = await self._log.entries(behind[: sync.limit + 1], sync.limit + 1) if behind else []
+        events = await self._reader.events(entries[: sync.limit])
+        return Synced(events=events, more=len(entries) > sync.limit, reset=reset)
+
+    async def _starts(self, caller: Caller, sync: Sync) -> tuple[list[Start], list[str]]:
+        positions = await self._conversations.positions(caller.user, caller.device)
+        own = {position.conversation for position in positions}
+        if sync.cursors.get(queue := event_queue(caller.user)) == 0:
+            # It comes into being with the first thing in it; until then this is where it stands.
+            own.add(queue)
+        reset = [conversation for conversation in sync.cursors if conversation not in own]
+        if sync.scope == "named":
+            positions = [position for position in positions if position.conversation in sync.cursors]
+        starts = []
+        for position in positions:
+            seq = sync.cursors.get(position.conversation, position.acknowledged or 0)
+            if seq > position.last_seq:
+                reset.append(position.conversation)
+            starts.append(_start(position, min(seq, position.last_seq)))
+        return starts, reset
+
+    async def _stream(self, caller: Caller, delivery: Delivery[Any], sync: Sync) -> Synced:
+        """Hold what arrives, read the log, release what was held."""
+        if sync.scope == "all":
+            delivery.gather()
+        elif delivery.phase is Phase.IDLE:
+            # The others would go live from wherever they stand, whatever this client has of them.
+            raise Invalid("Before a `sync` of `named`, one of `all` must have succeeded on this connection.")
+        else:
+            delivery.fall_behind(sync.cursors)
+        done = False
+        try:
+            starts, reset = await self._starts(caller, sync)
+            await self._catch_up(caller, delivery, delivery.settle(starts))
+            done = True
+        finally:
+            if not done:
+                delivery.interrupted()
+        return Synced(events=[], more=False, reset=reset)
+
+    async def _catch_up(self, caller: Caller, delivery: Delivery[Any], behind: list[Cursor]) -> None:
+        waiting = deque(behind)
+        while waiting and delivery.phase is Phase.LIVE:
+            await caller.drained()
+            cursors = [waiting.popleft() for _ in range(min(READ_LOGS, len(waiting)))]
+            entries = await self._log.entries(cursors, READ_EVENTS)
+            unfinished = await self._deliver(caller, delivery, cursors, entries)
+            waiting.extendleft(reversed(unfinished))
+
+    async def _deliver(
+        self, caller: Caller, delivery: Delivery[Any], cursors: Sequence[Cursor], entries: Sequence[Entry]
+    ) -> list[Cursor]:
+        """Send what was read; the cursors that have to be read on from."""
+        reached = {cursor.conversation: cursor for cursor in cursors}
+        for event in await self._reader.events(entries):
+            if delivery.paused:
+                await caller.drained()
+            if delivery.read(event):
+                reached[event.conversation] = Cursor(conversation=event.conversation, seq=event.seq)
+        unread = _unread(cursors, entries)
+        return [
+            cursor
+            for cursor in reached.values()
+            if delivery.is_behind(cursor.conversation) and (cursor.conversation in unread or not delivery.level(cursor))
+        ]
+
+
+def _start(position: Position, seq: int) -> Start:
+    return Start(conversation=position.conversation, seq=seq, last_seq=position.last_seq, recent=position.recent)
+
+
+def _unread(cursors: Sequence[Cursor], entries: Sequence[Entry]) -> set[str]:
+    """The conversations whose logs a full read may not have reached the end of."""
+    if len(entries) < READ_EVENTS:
+        return set()
+    order = [cursor.conversation for cursor in cursors]
+    return set(order[order.index(entries[-1].conversation) :])

@@ -1,0 +1,133 @@
+"""The seams. Those of the store have a memory twin; both are held to one contract suite in ``tests/contract``.
+
+Whatever asks these may be told :exc:`~chatd.errors.Unavailable`, :exc:`~chatd.errors.Overloaded` or
+:exc:`~chatd.errors.OutcomeUnknown`: the first two mean that nothing was changed.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from zope.interface import Interface
+
+from chatd.errors import ChatdError
+from chatd.records import (
+    Ack,
+    Appended,
+    Claims,
+    Conversation,
+    ConversationKind,
+    Cursor,
+    Delivered,
+    Draft,
+    Entry,
+    Listed,
+    Position,
+    Publication,
+    WrappedKey,
+)
+from chatd.wire.events import EphemeralEvent
+
+
+class ITokenVerifier(Interface):
+    """Tells who a token speaks for. Asked for each connection, renewal or HTTP request."""
+
+    def verify(token: str) -> Awaitable[Claims]:
+        """What the token says; raises :exc:`~chatd.errors.Unauthorized`.
+
+        That tells no more than that the token does not hold, or has expired.
+        """
+
+
+class ILog(Interface):
+    """The way into the log. Calls for one conversation are numbered in the order in which they are made."""
+
+    def append(draft: Draft) -> Awaitable[Appended]:
+        """Where the change stands, once it is committed; the same again for a repeat.
+
+        Raises :exc:`~chatd.errors.Conflict` where its ``client_id`` stands for other content.
+        """
+
+
+class ILogStore(Interface):
+    """The log as it is kept."""
+
+    def append(drafts: Sequence[Draft]) -> Awaitable[Sequence[Appended | ChatdError]]:
+        """Number and store all drafts, which are messages, in one transaction; a verdict for each, in their order.
+
+        ``NotFound`` is the verdict on those whose conversation is not there. No two drafts share an author's
+        ``client_id``. Raises an error where the transaction as a whole failed, so that nothing was changed:
+        :exc:`~chatd.store.refusals.Repeated` where a ``client_id`` was used before, and
+        :exc:`~chatd.store.refusals.Refused` where one of the drafts cannot be stored, now or ever.
+        """
+
+    def repeats(drafts: Sequence[Draft]) -> Awaitable[Sequence[Appended | ChatdError | None]]:
+        """For each draft the place where it already stands, a ``Conflict``, or None where it is new."""
+
+    def entries(cursors: Sequence[Cursor], limit: int) -> Awaitable[list[Entry]]:
+        """At most ``limit`` entries behind the cursors: conversation by conversation as given, each by ``seq``.
+
+        Fewer than ``limit`` mean that there were no more. Logs that are not there hold nothing.
+        """
+
+    def messages(conversation: str, low: int, high: int, limit: int, newest: bool) -> Awaitable[list[Entry]]:
+        """At most ``limit`` messages with ``low < seq < high`` by ``seq``: the newest of them, or the oldest."""
+
+
+class IConversationStore(Interface):
+    """Conversations, their members, and how far each device has come."""
+
+    def open(
+        conversation: str, kind: ConversationKind, members: Sequence[str], notices: Sequence[Draft]
+    ) -> Awaitable[list[Entry]]:
+        """Create the conversation unless it is there, and put ``notices`` into the event queues that they name.
+
+        A queue begins with the first notice in it; its reader is the notice's only audience. The entries made of the
+        notices, in their order; none where the conversation was there before. What one worker puts into a queue is
+        answered in the order of the queue's log: publish it before waiting for anything else.
+        """
+
+    def get(conversation: str) -> Awaitable[Conversation | None]:
+        """One conversation with its members."""
+
+    def marks(conversation: str) -> Awaitable[list[Delivered]]:
+        """How far each member has been reached; members are always in the order of their code points."""
+
+    def page(user: str, before: tuple[datetime, str] | None, limit: int) -> Awaitable[list[Listed]]:
+        """Conversations that hold something, the latest first; those behind ``before`` (``last_at`` and id).
+
+        Event queues are not among them. Of two that changed at the same time, the greater id comes first.
+        """
+
+    def positions(user: str, device: str) -> Awaitable[list[Position]]:
+        """All logs of a person, the latest first, with the cursors of one device."""
+
+    def acknowledge(ack: Ack) -> Awaitable[bool]:
+        """Move a device's cursor and its person's mark forward, never back. Whether the mark moved.
+
+        Raises NotFound where the person is no member, Invalid where ``seq`` is beyond the log's end.
+        """
+
+
+class IKeyStore(Interface):
+    """People's wrapped data keys."""
+
+    def keys(users: Sequence[str]) -> Awaitable[list[WrappedKey]]:
+        """The keys that exist among those asked for."""
+
+    def add(key: WrappedKey) -> Awaitable[WrappedKey]:
+        """Keep ``key`` unless the person has one already; the one that counts."""
+
+
+class IBus(Interface):
+    """How committed changes and passing notices reach all connections. It may lose, repeat and reorder."""
+
+    def publish(publications: Sequence[Publication]) -> None:
+        """Called by the log writer after a commit, in log order for each conversation."""
+
+    def notify(users: Sequence[str], event: EphemeralEvent) -> None:
+        """Tell these people's connections in passing."""
+
+    def subscribe(
+        receive: Callable[[Sequence[Publication]], None], notice: Callable[[Sequence[str], EphemeralEvent], None]
+    ) -> None:
+        """Register this worker's hub; called once, before anything is published."""

@@ -1,0 +1,1 @@
+"""Tokens, keys, limits and access as pure logic."""

@@ -1,0 +1,222 @@
+"""Every setting of chatd: its name, type, range, default and one line of help.
+
+One name serves everywhere: ``certificate`` under ``[tls]`` in the file is ``CHATD_TLS_CERTIFICATE`` in the
+environment and ``--tls-certificate`` as a flag. ``--help``, ``etc/chatd.toml`` and the reference in the
+documentation are made from this module (see ``settings_reference``); ``settings_sources.load`` fills it.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9][0-9]{0,4})?\Z"
+"""The shape of a configured origin: a scheme, a host, perhaps a port, and nothing behind them."""
+
+LogLevel = Literal["debug", "info", "warn", "error", "critical"]
+
+
+class Secret:
+    """A text that shows itself only when asked to: no repr, str, log line or error message contains it."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str = "") -> None:
+        self.__text = text
+
+    def reveal(self) -> str:
+        """The text itself; hand it to what needs it, and keep it nowhere else."""
+        return self.__text
+
+    def __bool__(self) -> bool:
+        return bool(self.__text)
+
+    def __repr__(self) -> str:
+        return "Secret(...)" if self else "Secret()"
+
+    def __eq__(self, other: object) -> bool:
+        return self.__text == other.__text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.__text)
+
+
+class SettingsError(Exception):
+    """A setting that stops the start. Its text is one line: the key, where it was set, and what would be right."""
+
+    def __init__(self, key: str, source: str, problem: str) -> None:
+        line = f"{key} ({source}): {problem}"
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        self.key = key
+        self.source = source
+        self.problem = problem
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections."""
+
+
+Path = Meta(extra={"kind": "path"})
+Address = Meta(extra={"kind": "address"})
+Origins = Meta(extra={"kind": "origins"})
+
+
+class Tls(Section, frozen=True, kw_only=True):
+    """TLS on chatd's own port. Behind a proxy that ends TLS, leave both empty and set behind_proxy."""
+
+    certificate: Annotated[str, Path, Meta(description="PEM file of the certificate, its chain behind it.")] = ""
+    key: Annotated[str, Path, Meta(description="PEM file of the certificate's private key, not encrypted.")] = ""
+
+    @property
+    def given(self) -> bool:
+        return bool(self.certificate or self.key)
+
+
+class Database(Section, frozen=True, kw_only=True):
+    """PostgreSQL, where everything durable is kept."""
+
+    dsn: Annotated[Secret, Meta(description="Where PostgreSQL is: a libpq connection string or postgresql:// URL.")] = (
+        Secret()
+    )
+    dsn_file: Annotated[str, Path, Meta(description="File that holds the dsn, closed to other users.")] = ""
+    pool_size: Annotated[int, Meta(ge=1, le=200, description="Connections to PostgreSQL that a worker keeps.")] = 8
+    connect_timeout: Annotated[
+        float, Meta(ge=0.1, le=300, description="How long opening a connection to PostgreSQL may take.")
+    ] = 5.0
+    statement_timeout: Annotated[
+        float, Meta(ge=0.1, le=300, description="How long one statement may take before PostgreSQL cancels it.")
+    ] = 5.0
+    max_waiting: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Queries that may wait for a connection; more are refused.")
+    ] = 2000
+
+
+class Tokens(Section, frozen=True, kw_only=True):
+    """Which tokens are accepted: signed JWTs of the product's own auth service."""
+
+    issuer: Annotated[str, Meta(description="What a token's iss must be.")] = ""
+    audience: Annotated[str, Meta(description="What a token's aud must be or contain.")] = ""
+    jwks_file: Annotated[str, Path, Meta(description="JWK Set with the auth service's keys. Or use pem_file.")] = ""
+    pem_file: Annotated[str, Path, Meta(description="The auth service's one public key. Or use jwks_file.")] = ""
+    hs256: Annotated[bool, Meta(description="Accept HS256 too, whose keys in jwks_file are secrets.")] = False
+    leeway: Annotated[
+        float, Meta(ge=0, le=300, description="Clock difference with the auth service that is borne, for nbf and iat.")
+    ] = 30.0
+
+
+class Encryption(Section, frozen=True, kw_only=True):
+    """Encryption at rest. Without either setting, systemd's credential chatd-master-keys is used if there is one."""
+
+    master_keys: Annotated[Secret, Meta(description="The master keys, one a line; only from the environment.")] = (
+        Secret()
+    )
+    master_keys_file: Annotated[
+        str, Path, Meta(description="File that holds the master keys, closed to other users.")
+    ] = ""
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """Sizes and counts; what is above them is refused with an error that says so."""
+
+    max_frame_bytes: Annotated[int, Meta(ge=1024, le=2**24, description="Largest WebSocket frame.")] = 262_144
+    max_message_bytes: Annotated[
+        int, Meta(ge=1024, le=2**24, description="Largest WebSocket message, all of its frames together.")
+    ] = 262_144
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=2**24, description="Largest body of an HTTP request.")] = 262_144
+    max_header_bytes: Annotated[
+        int, Meta(ge=1024, le=2**20, description="Largest head of an HTTP request or WebSocket upgrade.")
+    ] = 16_384
+    max_text_chars: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Longest text of a chat message, in Unicode code points.")
+    ] = 4000
+    max_metadata_bytes: Annotated[
+        int, Meta(ge=0, le=2**20, description="Largest metadata of a message: its names and values, in UTF-8.")
+    ] = 2048
+    max_in_flight: Annotated[
+        int, Meta(ge=1, le=100_000, description="Commands of one connection under way at once.")
+    ] = 512
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Connections of a worker.")] = 20_000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Connections from one address; behind a proxy all of them count as one."),
+    ] = 1000
+    max_unauthenticated: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Connections that have not yet shown a token.")
+    ] = 2000
+    write_queue: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Changes that may wait to be written; more are refused.")
+    ] = 10_000
+    compression: Annotated[
+        bool, Meta(description="Compress WebSocket messages for clients that offer it; costs memory for each of them.")
+    ] = False
+    event_buffer_bytes: Annotated[
+        int, Meta(ge=4096, le=2**30, description="Unsent bytes of a connection above which events are held back.")
+    ] = 262_144
+    output_buffer_bytes: Annotated[
+        int, Meta(ge=4096, le=2**30, description="Unsent bytes of a connection above which it is closed.")
+    ] = 1_048_576
+    slow_reader_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="How long events may be held back before the connection is closed.")
+    ] = 30.0
+
+
+class Timeouts(Section, frozen=True, kw_only=True):
+    """Deadlines."""
+
+    handshake: Annotated[
+        float, Meta(ge=1, le=300, description="For an HTTP head or WebSocket upgrade to arrive whole.")
+    ] = 10.0
+    auth: Annotated[float, Meta(ge=1, le=300, description="For a WebSocket to show its token.")] = 10.0
+    ping_interval: Annotated[
+        float, Meta(ge=1, le=3600, description="Between the pings that the server sends to a WebSocket.")
+    ] = 30.0
+    ping_timeout: Annotated[
+        float, Meta(ge=1, le=3600, description="For the answer to a ping, after which the WebSocket is closed.")
+    ] = 15.0
+    http_idle: Annotated[float, Meta(ge=1, le=3600, description="For the next request on an HTTP connection.")] = 15.0
+    http_body: Annotated[float, Meta(ge=1, le=3600, description="For the body of an HTTP request.")] = 10.0
+    close: Annotated[float, Meta(ge=0.1, le=300, description="For the other side to finish closing.")] = 5.0
+    drain: Annotated[float, Meta(ge=0, le=3600, description="For what is under way when chatd is told to stop.")] = 10.0
+
+
+class OriginsAllowed(Section, frozen=True, kw_only=True):
+    """Which web pages may connect. Clients that send no Origin are not browsers and are let through."""
+
+    allowed: Annotated[
+        tuple[Annotated[str, Meta(pattern=ORIGIN)], ...],
+        Origins,
+        Meta(description="Exact origins, scheme://host[:port]; when empty, only the origin that Host names."),
+    ] = ()
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    """Prometheus metrics, on a port of their own."""
+
+    host: Annotated[str, Address, Meta(description="Address of /metrics; it has no TLS and asks for no token.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port of /metrics; 0 turns it off.")] = 0
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """What one chatd is told. Frozen: a reload makes a new one."""
+
+    host: Annotated[str, Address, Meta(description="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 lets the system choose.")] = 8443
+    workers: Annotated[int, Meta(ge=1, le=1024, description="Worker processes; this version runs one.")] = 1
+    behind_proxy: Annotated[
+        bool, Meta(description="A proxy in front ends TLS, so that listening beyond loopback without it is safe.")
+    ] = False
+    dev: Annotated[
+        bool, Meta(description="Try-out, not for production: keys, two users and a database are made for you.")
+    ] = False
+    state_dir: Annotated[str, Path, Meta(description="Where a try-out keeps its state; empty for the default.")] = ""
+    log_level: Annotated[LogLevel, Meta(description="Least severe log level that is written.")] = "info"
+    tls: Tls = msgspec.field(default_factory=Tls)
+    database: Database = msgspec.field(default_factory=Database)
+    tokens: Tokens = msgspec.field(default_factory=Tokens)
+    encryption: Encryption = msgspec.field(default_factory=Encryption)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
+    origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
+    metrics: Metrics = msgspec.field(default_factory=Metrics)

@@ -1,0 +1,180 @@
+"""Settings that are right one by one and impossible together. Each rule says what would be right in one line."""
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+
+from chatd.settings import Settings, SettingsError
+from chatd.settings_secrets import NOT_SET, reason, refuse_open_file
+
+JSON_BYTES_PER_CHAR = 12
+"""The most that one code point takes in JSON: two \\uXXXX escapes (RFC 8259, section 7)."""
+ENVELOPE_BYTES = 1024
+"""What a command holds besides its text and metadata, rounded up."""
+
+
+class Checked:
+    """The settings under examination, and where each was set."""
+
+    def __init__(self, settings: Settings, sources: Mapping[str, str]) -> None:
+        self.settings = settings
+        self._sources = sources
+
+    def refuse(self, key: str, problem: str) -> SettingsError:
+        """To be raised by the rule that found the problem."""
+        return SettingsError(key, self._sources.get(key, NOT_SET), problem)
+
+    def source(self, key: str) -> str:
+        return self._sources.get(key, NOT_SET)
+
+
+def check(settings: Settings, sources: Mapping[str, str]) -> None:
+    """Raise SettingsError for the first rule that is broken."""
+    checked = Checked(settings, sources)
+    for rule in RULES:
+        rule(checked)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there. ``host`` is an IP address or localhost."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+def _one_worker(given: Checked) -> None:
+    if given.settings.workers > 1:
+        raise given.refuse("workers", "several workers are not available in this version; leave it at 1")
+
+
+def _whole_tls(given: Checked) -> None:
+    tls = given.settings.tls
+    if tls.key and not tls.certificate:
+        raise given.refuse("tls.key", "needs tls.certificate beside it")
+    if tls.certificate and not tls.key:
+        raise given.refuse("tls.certificate", "needs tls.key beside it")
+
+
+def _no_plain_text_abroad(given: Checked) -> None:
+    settings = given.settings
+    if is_loopback(settings.host):
+        return
+    if settings.dev:
+        raise given.refuse("host", "a try-out (dev) listens on this machine only; leave it at 127.0.0.1")
+    if not settings.tls.certificate and not settings.behind_proxy:
+        raise given.refuse(
+            "host",
+            f"{settings.host} is reached from other machines, and tokens would travel unencrypted:"
+            " set tls.certificate and tls.key, or behind_proxy if a proxy ends TLS",
+        )
+
+
+def _try_out_brings_its_own(given: Checked) -> None:
+    settings = given.settings
+    brought = {
+        "tokens.jwks_file": settings.tokens.jwks_file,
+        "tokens.pem_file": settings.tokens.pem_file,
+        "tokens.issuer": settings.tokens.issuer,
+        "tokens.audience": settings.tokens.audience,
+        "encryption.master_keys": settings.encryption.master_keys,
+        "encryption.master_keys_file": settings.encryption.master_keys_file,
+    }
+    for key, value in brought.items():
+        # What nobody set came from systemd or from the file of another key.
+        if settings.dev and value and given.source(key) != NOT_SET:
+            raise given.refuse(key, "a try-out (dev) makes its own tokens and keys; leave this out")
+
+
+def _tokens(given: Checked) -> None:
+    tokens = given.settings.tokens
+    if tokens.jwks_file and tokens.pem_file:
+        raise given.refuse("tokens.pem_file", f"tokens.jwks_file is set too ({given.source('tokens.jwks_file')})")
+    if tokens.hs256 and tokens.pem_file:
+        raise given.refuse("tokens.hs256", "HS256 keys stand in tokens.jwks_file; a PEM file holds none")
+    if given.settings.dev:
+        return
+    if not tokens.jwks_file and not tokens.pem_file:
+        raise given.refuse("tokens.jwks_file", "set this or tokens.pem_file, or try chatd out with --dev")
+    if not tokens.issuer:
+        raise given.refuse("tokens.issuer", "say whose tokens are accepted: what their iss is")
+    if not tokens.audience:
+        raise given.refuse("tokens.audience", "say for whom the accepted tokens are made: what their aud is")
+
+
+def _database(given: Checked) -> None:
+    if not given.settings.dev and not given.settings.database.dsn:
+        raise given.refuse(
+            "database.dsn", "say where PostgreSQL is, or in database.dsn_file, or try chatd out with --dev"
+        )
+
+
+def _master_keys(given: Checked) -> None:
+    if not given.settings.dev and not given.settings.encryption.master_keys:
+        raise given.refuse(
+            "encryption.master_keys_file",
+            "messages are encrypted at rest: give master keys here, in CHATD_ENCRYPTION_MASTER_KEYS,"
+            " or as systemd's credential chatd-master-keys, or try chatd out with --dev",
+        )
+
+
+def _sizes_that_fit(given: Checked) -> None:
+    limits = given.settings.limits
+    if limits.max_frame_bytes > limits.max_message_bytes:
+        raise given.refuse(
+            "limits.max_frame_bytes", f"may be no more than max_message_bytes, {limits.max_message_bytes}"
+        )
+    if limits.event_buffer_bytes > limits.output_buffer_bytes:
+        raise given.refuse(
+            "limits.event_buffer_bytes", f"may be no more than output_buffer_bytes, {limits.output_buffer_bytes}"
+        )
+    needed = limits.max_text_chars * JSON_BYTES_PER_CHAR + limits.max_metadata_bytes + ENVELOPE_BYTES
+    for name in ("max_frame_bytes", "max_body_bytes"):
+        if getattr(limits, name) < needed:
+            key = f"limits.{name}" if given.source(f"limits.{name}") != NOT_SET else "limits.max_text_chars"
+            raise given.refuse(key, f"the longest text and metadata may take {needed} bytes, but {name} is less")
+
+
+def _ports_apart(given: Checked) -> None:
+    settings = given.settings
+    if settings.metrics.port and settings.metrics.port == settings.port:
+        raise given.refuse("metrics.port", f"{settings.port} is chatd's own port; metrics need another")
+
+
+def _origin_ports(given: Checked) -> None:
+    for origin in given.settings.origins.allowed:
+        port = origin.rpartition(":")[2]
+        if port.isdigit() and int(port) > 65_535:
+            raise given.refuse("origins.allowed", f"{origin} has a port above 65535")
+
+
+def _files_that_open(given: Checked) -> None:
+    settings = given.settings
+    named = {
+        "tls.certificate": settings.tls.certificate,
+        "tls.key": settings.tls.key,
+        "tokens.jwks_file": settings.tokens.jwks_file,
+        "tokens.pem_file": settings.tokens.pem_file,
+    }
+    for key, path in named.items():
+        if not path:
+            continue
+        try:
+            open(path, "rb").close()
+        except (OSError, ValueError) as error:
+            raise given.refuse(key, f"{path} cannot be read: {reason(error)}") from error
+    if settings.tls.key:
+        refuse_open_file("tls.key", given.source("tls.key"), settings.tls.key)
+    if settings.tokens.hs256 and settings.tokens.jwks_file:
+        refuse_open_file("tokens.jwks_file", given.source("tokens.jwks_file"), settings.tokens.jwks_file)
+
+
+RULES: tuple[Callable[[Checked], None], ...] = (
+    _one_worker,
+    _whole_tls,
+    _no_plain_text_abroad,
+    _try_out_brings_its_own,
+    _tokens,
+    _database,
+    _master_keys,
+    _sizes_that_fit,
+    _ports_apart,
+    _origin_ports,
+    _files_that_open,
+)

@@ -1,0 +1,57 @@
+"""The data keys that this worker has seen of late."""
+
+from collections import OrderedDict
+from collections.abc import Set
+
+from chatd.interfaces import IKeyStore
+from chatd.security.keyring import Keyring
+from chatd.security.sealing import AuthorKey, Unreadable
+
+
+class Authors:
+    """Opened data keys by user, the least recently used going first.
+
+    ``capacity`` bounds them; each takes about 3.4 KB, most of it OpenSSL's.
+    """
+
+    def __init__(self, store: IKeyStore, keyring: Keyring, *, capacity: int = 10_000) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._capacity = capacity
+        self._keys: OrderedDict[str, AuthorKey] = OrderedDict()
+
+    def known(self, user: str) -> AuthorKey | None:
+        """The key, if it is at hand."""
+        key = self._keys.get(user)
+        if key is not None:
+            self._keys.move_to_end(user)
+        return key
+
+    async def writing(self, user: str) -> AuthorKey:
+        """The key that ``user`` writes with, made on first use; raises ``Unreadable`` if it cannot be opened."""
+        key = self.known(user)
+        if key is None:
+            found = await self._store.keys([user])
+            wrapped = found[0] if found else await self._store.add(self._keyring.create(user))
+            key = self._keep(user, self._keyring.open(wrapped))
+        return key
+
+    async def reading(self, users: Set[str]) -> dict[str, AuthorKey | Unreadable]:
+        """The keys to read what these have written; why not, for one that cannot be opened; nothing where none is."""
+        found: dict[str, AuthorKey | Unreadable] = {}
+        for user in users:
+            if (key := self.known(user)) is not None:
+                found[user] = key
+        if missing := users - found.keys():
+            for wrapped in await self._store.keys(sorted(missing)):
+                try:
+                    found[wrapped.user] = self._keep(wrapped.user, self._keyring.open(wrapped))
+                except Unreadable as unreadable:
+                    found[wrapped.user] = unreadable
+        return found
+
+    def _keep(self, user: str, key: AuthorKey) -> AuthorKey:
+        self._keys[user] = key
+        if len(self._keys) > self._capacity:
+            self._keys.popitem(last=False)
+        return key

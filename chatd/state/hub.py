@@ -1,0 +1,90 @@
+"""Who is connected to this worker, and the way of an event to them."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Any
+
+from chatd.records import Entry, Publication
+from chatd.state.delivery import Delivery
+from chatd.wire.events import EphemeralEvent, LogEvent, Outgoing
+
+REMEMBERED_LOGS = 100_000
+"""Of how many logs a worker remembers which part it has seen."""
+
+
+class _Arrival(Enum):
+    """How a publication stands to those of its log that came before."""
+
+    FIRST = auto()
+    NEXT = auto()
+    KNOWN = auto()
+    OUT_OF_TURN = auto()
+
+
+class Hub:
+    """This worker's connections by user. ``event_of`` makes the event of an entry and its content.
+
+    The bus may lose, repeat and reorder, so the hub remembers of each log the range that it has seen. What is in it
+    was dealt with; what follows it is offered; anything else shows that something was missed, and then whoever
+    follows the log has to read it. The first that is seen of a log is believed to be in its turn.
+    """
+
+    def __init__(self, event_of: Callable[[Entry, object], LogEvent]) -> None:
+        self._event_of = event_of
+        self._users: dict[str, dict[Delivery[Any], None]] = {}
+        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def attach(self, user: str, delivery: Delivery[Any]) -> None:
+        """From now on this connection is offered what is addressed to ``user``."""
+        self._users.setdefault(user, {})[delivery] = None
+
+    def detach(self, user: str, delivery: Delivery[Any]) -> None:
+        """The connection has gone."""
+        deliveries = self._users.get(user, {})
+        deliveries.pop(delivery, None)
+        if not deliveries:
+            self._users.pop(user, None)
+
+    def receive(self, publications: Sequence[Publication]) -> None:
+        """Offer committed changes to those whom they concern, each once.
+
+        An event is made once, and only if somebody is there. Where a log may hold what was never published, or the
+        content is not at hand, the log is stale for everybody: they read it.
+        """
+        for publication in publications:
+            arrival = self._arrival(publication.entry)
+            if arrival is _Arrival.KNOWN:
+                continue
+            targets = [delivery for user in publication.audience for delivery in self._users.get(user, ())]
+            if not targets:
+                continue
+            missed = arrival is _Arrival.OUT_OF_TURN or (arrival is _Arrival.FIRST and publication.doubtful)
+            if missed or publication.content is None:
+                for delivery in targets:
+                    delivery.lost(publication.entry.conversation)
+            else:
+                outgoing = Outgoing(self._event_of(publication.entry, publication.content))
+                for delivery in targets:
+                    delivery.offer(outgoing)
+
+    def _arrival(self, entry: Entry) -> _Arrival:
+        seen, conversation, seq = self._seen, entry.conversation, entry.seq
+        low, high = seen.get(conversation, (0, 0))
+        if low <= seq <= high:
+            return _Arrival.KNOWN
+        # After something out of turn the range covers what was missed too: by then it is read from the log.
+        seen[conversation] = (min(low or seq, seq), max(high, seq))
+        seen.move_to_end(conversation)
+        if len(seen) > REMEMBERED_LOGS:
+            seen.popitem(last=False)
+        if not high:
+            return _Arrival.FIRST
+        return _Arrival.NEXT if seq == high + 1 else _Arrival.OUT_OF_TURN
+
+    def notice(self, users: Sequence[str], event: EphemeralEvent) -> None:
+        """Tell people something passing."""
+        outgoing = Outgoing(event)
+        for user in users:
+            for delivery in self._users.get(user, ()):
+                delivery.notice(outgoing)

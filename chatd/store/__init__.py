@@ -1,0 +1,1 @@
+"""PostgreSQL through txpostgres, and the memory twin that is held to the same contract."""

@@ -1,0 +1,152 @@
+"""The log writer: from drafts to committed, numbered, published entries.
+
+What arrives while a batch is in flight is committed as the next batch. The common case takes one statement; the
+unique index of the receipts finds repeats, and only a batch that it refuses is looked at more closely.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
+from chatd.interfaces import IBus, ILog, ILogStore
+from chatd.records import Appended, Draft, Publication
+from chatd.store.batcher import Batcher, Waiting
+from chatd.store.entries import placed
+from chatd.store.refusals import Repeated
+
+ATTEMPTS = 3
+"""How often a batch whose outcome is unknown, or that met a repeat being committed elsewhere, is tried."""
+
+MAX_DOUBTFUL = 100_000
+"""Of how many logs a writer remembers that they may hold what was never published."""
+
+Pending = Waiting[Draft, Appended]
+
+
+@implementer(ILog)
+class LogWriter:
+    """One per worker. ``failed`` is told of every unforeseen exception."""
+
+    def __init__(
+        self, store: ILogStore, bus: IBus, *, max_waiting: int, failed: Callable[[BaseException], None]
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._failed = failed
+        self._doubtful: dict[str, None] = {}
+        self._batcher: Batcher[Draft, Appended] = Batcher(self._commit, max_waiting=max_waiting, failed=failed)
+
+    @property
+    def waiting(self) -> int:
+        """How many drafts are not yet on their way."""
+        return self._batcher.waiting
+
+    def append(self, draft: Draft) -> Deferred[Appended]:
+        """See :class:`~chatd.interfaces.ILog`."""
+        return self._batcher.submit(draft)
+
+    async def _commit(self, batch: Sequence[Pending]) -> None:
+        """Commit the first of each name, then answer its echoes from what became of it."""
+        while batch:
+            firsts, echoes = _apart(batch)
+            await self._append(list(firsts.values()))
+            others = []
+            for echo in echoes:
+                first = firsts[_name(echo)]
+                if first.item.digest == echo.item.digest and first.verdict is not None:
+                    echo.settle(first.verdict)
+                else:
+                    others.append(echo)
+            batch = await self._unknown(others)
+
+    async def _append(self, batch: Sequence[Pending]) -> None:
+        """Commit drafts that differ in name."""
+        doubt: OutcomeUnknown | None = None
+        try:
+            for _ in range(ATTEMPTS):
+                try:
+                    verdicts = await self._store.append([pending.item for pending in batch])
+                except Repeated:
+                    pass
+                except OutcomeUnknown as unknown:
+                    doubt = unknown
+                else:
+                    self._settle(batch, verdicts, found=False)
+                    return
+                batch = await self._unknown(batch)
+                if not batch:
+                    return
+            raise Overloaded(retry_after_ms=200)
+        except ChatdError as error:
+            if doubt is None:
+                raise
+            raise doubt from error
+        finally:
+            if doubt is not None:
+                self._doubt(pending.item.conversation for pending in batch if pending.verdict is None)
+
+    async def _unknown(self, batch: Sequence[Pending]) -> list[Pending]:
+        """Answer those that stand in the log already; the rest is new.
+
+        What is found may have been committed by a batch whose reply was lost, or by a worker that died before it
+        could publish: so it is published, perhaps not for the first time.
+        """
+        if not batch:
+            return []
+        found = await self._store.repeats([pending.item for pending in batch])
+        known = [(pending, place) for pending, place in zip(batch, found, strict=True) if place is not None]
+        known.sort(key=lambda one: one[1].seq if isinstance(one[1], Appended) else 0)
+        self._settle([pending for pending, _ in known], [place for _, place in known], found=True)
+        return [pending for pending, place in zip(batch, found, strict=True) if place is None]
+
+    def _settle(self, batch: Sequence[Pending], verdicts: Sequence[Appended | ChatdError], *, found: bool) -> None:
+        """Reply, then publish: the author hears of the commit first."""
+        publications = []
+        for pending, verdict in zip(batch, verdicts, strict=True):
+            pending.settle(verdict)
+            if isinstance(verdict, Appended):
+                doubtful = found or (bool(self._doubtful) and verdict.conversation in self._doubtful)
+                publications.append(_publication(pending.item, verdict, doubtful=doubtful, found=found))
+        if publications:
+            self._publish(publications, found=found)
+
+    def _publish(self, publications: Sequence[Publication], *, found: bool) -> None:
+        """What was found again says nothing of what else is missing, and takes no doubt away."""
+        try:
+            self._bus.publish(publications)
+        except Exception as unforeseen:
+            # An edge: what is committed is committed, whatever becomes of its news.
+            self._failed(unforeseen)
+            self._doubt(publication.entry.conversation for publication in publications)
+        else:
+            for publication in publications if self._doubtful and not found else ():
+                self._doubtful.pop(publication.entry.conversation, None)
+
+    def _doubt(self, conversations: Iterable[str]) -> None:
+        """Remember logs that may hold what nobody here has seen, the oldest going first."""
+        self._doubtful.update(dict.fromkeys(conversations))
+        while len(self._doubtful) > MAX_DOUBTFUL:
+            del self._doubtful[next(iter(self._doubtful))]
+
+
+def _name(pending: Pending) -> tuple[str, str]:
+    return pending.item.author, pending.item.client_id
+
+
+def _apart(batch: Iterable[Pending]) -> tuple[dict[tuple[str, str], Pending], list[Pending]]:
+    """The first of each author and client_id, and the repeats within the batch."""
+    firsts: dict[tuple[str, str], Pending] = {}
+    echoes = [pending for pending in batch if firsts.setdefault(_name(pending), pending) is not pending]
+    return firsts, echoes
+
+
+def _publication(draft: Draft, appended: Appended, *, doubtful: bool, found: bool) -> Publication:
+    """What was ``found`` goes out without its content, so that nobody is offered it: it may be as old as the log.
+
+    Where it was missed it is read from there.
+    """
+    entry = placed(draft, appended.seq, appended.time)
+    content = None if found else draft.content
+    return Publication(entry=entry, audience=draft.audience, content=content, doubtful=doubtful)

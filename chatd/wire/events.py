@@ -1,0 +1,87 @@
+"""What the server says unasked."""
+
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from chatd.wire.types import ConversationId, DeviceId, Seq, UserId
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="event"):
+    """Base of all events."""
+
+
+class LogEvent(Event, frozen=True, kw_only=True, tag="log"):
+    """One change of a conversation's log: delivered exactly once, in the order of ``seq``, and resumable."""
+
+    conversation: ConversationId
+    seq: Seq
+    time: datetime
+
+
+class EphemeralEvent(Event, frozen=True, kw_only=True, tag="ephemeral"):
+    """A passing notice without ``seq``: the first to go when a reader is slow, and never sent again."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server takes from one connection."""
+
+    message_bytes: int
+    text_chars: int
+    metadata_bytes: int
+    in_flight: int
+
+
+class Hello(Event, frozen=True, kw_only=True, tag="hello"):
+    """The first event of a connection, and again after a fresh ``auth``.
+
+    ``queue`` is the log of what is addressed to this person and to no conversation: it is synced and acknowledged
+    like any other. ``token_expires_in_ms`` is how long the connection lives unless it is given a fresh token.
+    """
+
+    session: str
+    user: UserId
+    device: DeviceId
+    queue: ConversationId
+    limits: Limits
+    ping_interval_ms: int
+    token_expires_in_ms: int
+    features: list[str]
+
+
+class ConversationStale(Event, frozen=True, kw_only=True, tag="conversation.stale"):
+    """Events of this conversation are no longer delivered on this connection, most often since it reads too slowly.
+
+    They are not lost: ``sync`` with ``scope`` ``named`` and this conversation's cursor brings them.
+    """
+
+    conversation: ConversationId
+
+
+Encoded = TypeVar("Encoded", covariant=True)
+Occurrence = TypeVar("Occurrence", bound=Event, covariant=True)
+
+
+class Form(Protocol[Encoded]):
+    """One way to write an event, for instance as a frame of one subprotocol."""
+
+    def encode(self, event: Event) -> Encoded:
+        """The event in this form."""
+
+
+class Outgoing(Generic[Occurrence]):
+    """An event on its way to many connections, encoded at most once for each form."""
+
+    __slots__ = ("_encoded", "event")
+
+    def __init__(self, event: Occurrence) -> None:
+        self.event = event
+        self._encoded: dict[Any, Any] = {}
+
+    def encoded(self, form: Form[Encoded]) -> Encoded:
+        """The event in ``form``."""
+        encoded: Encoded | None = self._encoded.get(form)
+        if encoded is None:
+            encoded = self._encoded[form] = form.encode(self.event)
+        return encoded

@@ -1,0 +1,86 @@
+"""The constrained types that commands are made of. A value outside them is refused at the first door.
+
+One rule holds for every text a client gives: NUL (U+0000) is refused, since PostgreSQL's text cannot hold it;
+lone surrogates are refused by the decoders; everything else is kept as given, without normalisation.
+Lengths count Unicode code points.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+# In Python, "$" alone lets a final line feed through; this means the same there as it does in a JSON Schema.
+_END = "$(?!\\n)"
+NO_NUL = "^[^\\u0000]*$"
+_VISIBLE = "^[!-~]+" + _END
+_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}" + _END
+
+MAX_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+
+UserId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern="^[^\\u0000-\\u001f\\u007f]+" + _END,
+        description="A person, as the `sub` of the product's tokens names them.",
+        examples=["bob"],
+    ),
+]
+DeviceId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern="^[A-Za-z0-9._-]+" + _END,
+        description="A device of the caller's, as the client names it; cursors are kept for each.",
+        examples=["phone"],
+    ),
+]
+ClientId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=_VISIBLE,
+        description="Names this change, once and for ever, among those of its author. "
+        "Sent again it gives the first reply; used for anything else it gives `conflict`.",
+        examples=["5f0d6f4e-1"],
+    ),
+]
+ConversationId = Annotated[
+    str,
+    Meta(
+        pattern=_UUID,
+        description="A conversation.",
+        examples=["6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b"],
+    ),
+]
+Text = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=NO_NUL,
+        description="What is said. Any Unicode text but NUL, kept as given; its length is counted in code points.",
+        examples=["hello"],
+    ),
+]
+Token = Annotated[
+    str,
+    Meta(min_length=1, max_length=8192, pattern=NO_NUL, description="A JWT of the product's auth service."),
+]
+RequestId = Annotated[
+    int,
+    Meta(ge=0, le=MAX_INTEGER, description="Chosen by the client; its reply carries the same.", examples=[7]),
+]
+Seq = Annotated[
+    int,
+    Meta(ge=0, le=MAX_INTEGER, description="A position in a conversation's log. The first change stands at 1."),
+]
+MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
+MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue],
+    Meta(max_length=16, description="Free text by name, kept sealed beside the text.", examples=[{"lang": "en"}]),
+]

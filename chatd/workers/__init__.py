@@ -1,0 +1,1 @@
+"""Processes: the reactor, its clock, and the embedded PostgreSQL of a try-out."""

@@ -1,0 +1,46 @@
+"""How much is logged, and in which characters."""
+
+from typing import Any
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogPublisher,
+)
+from zope.interface import implementer
+
+
+@implementer(ILogObserver)
+class EscapingObserver:
+    """Hands events on with their texts in printable characters alone.
+
+    Part of a text may be a peer's: it ends no line, sends no command to a terminal and turns no writing round.
+    """
+
+    def __init__(self, observer: ILogObserver) -> None:
+        self._observer = observer
+
+    def __call__(self, event: LogEvent) -> None:
+        self._observer({name: _printable(name, value) for name, value in event.items()})
+
+
+def _printable(name: str, value: Any) -> Any:
+    # The names that begin like this are the logger's own, such as that of the format.
+    if name.startswith("log_") or not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
+
+
+def limit_log(level: str) -> None:
+    """Let every observer that there is hear of ``level`` and what is more severe, and of nothing else.
+
+    Called when the service starts: twistd has put its own observers in place by then, and asks no plugin about them.
+    """
+    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    observers: list[ILogObserver] = list(globalLogPublisher._observers)
+    for observer in observers:
+        globalLogPublisher.removeObserver(observer)
+        globalLogPublisher.addObserver(FilteringLogObserver(EscapingObserver(observer), [predicate]))

@@ -1,0 +1,121 @@
+"""One worker's life: it listens at once, brings the database up to date when it comes, and drains before it ends."""
+
+# Autobahn's and Twisted's classes are only partly annotated.
+# mypy: allow-untyped-calls
+
+from collections.abc import Callable, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatd.edge.site import ChatSite
+from chatd.edge.websocket import ConnectionFactory
+from chatd.errors import ServerError
+from chatd.store.migrate import Migration, migrate
+from chatd.store.pool import Pool
+
+log = Logger()
+
+RETRY_SECONDS = 2.0
+
+
+class Worker(Service):
+    """Serves on ``endpoint`` from the database behind ``pool``.
+
+    ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
+    ``broken`` is told why this worker cannot go on: a port that is taken, a database that this version may not touch.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        pool: Pool,
+        migrations: Sequence[Migration],
+        prepared: Sequence[str],
+        site: ChatSite,
+        connections: ConnectionFactory,
+        endpoint: IStreamServerEndpoint,
+        *,
+        drain: float,
+        listening: Callable[[IListeningPort], None],
+        broken: Callable[[BaseException], None],
+        metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self._migrations = migrations
+        self._prepared = prepared
+        self._site = site
+        self._connections = connections
+        self._endpoint = endpoint
+        self._drain = drain
+        self._listening = listening
+        self._broken = broken
+        self._metrics = metrics
+        self._ports: list[IListeningPort] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether commands can be carried out now."""
+        return bool(self.running) and self._pool.ready
+
+    def startService(self) -> None:
+        """Listen, and begin to prepare the database; neither is waited for."""
+        super().startService()
+        for beginning in (self._listen(), self._prepare()):
+            Deferred.fromCoroutine(beginning).addErrback(self._fail)
+
+    def _fail(self, failure: Failure) -> None:
+        if self.running and failure.value is not None:
+            self._broken(failure.value)
+
+    async def _listen(self) -> None:
+        if self._metrics is not None:
+            endpoint, figures = self._metrics
+            self._ports.append(await endpoint.listen(figures))
+        port = await self._endpoint.listen(self._site)
+        self._ports.append(port)
+        self._connections.startFactory()
+        self._listening(port)
+
+    async def _prepare(self) -> None:
+        """Bring the database up to date as soon as it is there. Until then the pool, at rest, lends to nobody."""
+        while self.running:
+            try:
+                await migrate(self._pool, self._migrations)
+            except ServerError as error:
+                log.warn("the database is not to be had yet: {detail}", detail=error.detail)
+                await deferLater(self._reactor, RETRY_SECONDS)
+            else:
+                log.info("the database is up to date")
+                break
+        if self.running:
+            self._pool.prepare(self._prepared)
+            self._pool.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, tell clients to come back, let what is under way be committed, then close."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._wind_down())
+
+    async def _wind_down(self) -> None:
+        for port in self._ports:
+            await _done(port.stopListening())
+        self._connections.stopFactory()
+        for edge in (self._connections, self._site):
+            edge.go_away()
+        deadline = self._reactor.seconds() + self._drain
+        while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, 0.05)
+        if self._pool.running:
+            await self._pool.stopService()
+
+
+async def _done(stopping: Deferred[None] | None) -> None:
+    """Ports answer None where there is nothing to wait for."""
+    if stopping is not None:
+        await stopping

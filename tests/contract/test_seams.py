@@ -1,0 +1,16 @@
+"""Each implementation has every method of its seam, with the arguments that the seam names."""
+
+from zope.interface.verify import verifyObject
+
+from chatd.interfaces import IConversationStore, IKeyStore, ILog, ILogStore
+from tests.kit.writing import Writing
+
+
+def test_the_stores_are_what_they_say_they_are(stores):
+    assert verifyObject(ILogStore, stores.log)
+    assert verifyObject(IConversationStore, stores.conversations)
+    assert verifyObject(IKeyStore, stores.keys)
+
+
+def test_the_log_writer_is_a_log(stores):
+    assert verifyObject(ILog, Writing(stores.log).writer)

@@ -1,0 +1,275 @@
+"""Every field of every command refuses what its type does not hold, in the same words whichever way it came.
+
+The cases are made from the declarations, so that a new command is covered by being declared.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from msgspec.inspect import (
+    DictType,
+    IntType,
+    ListType,
+    LiteralType,
+    Metadata,
+    NoneType,
+    StrType,
+    Type,
+    UnionType,
+    type_info,
+)
+
+from chatd.edge.schemas import example_fields
+from chatd.errors import PeerError
+from chatd.handlers.catalogue import DECLARATIONS
+from chatd.router import command_union
+from chatd.wire.codec import BadFrame, Codec, JsonCodec, MsgpackCodec
+from chatd.wire.commands import Declaration
+from tests.kit.visitor import Answer, World
+
+DEEP = "[" * 5000 + "]" * 5000
+NOT_UNICODE = r'"\ud800"'
+NO_JSON = ("NaN", "Infinity", NOT_UNICODE)
+"""What is refused before any field is looked at: then none is named."""
+
+JSON_CODEC = JsonCodec(command_union(DECLARATIONS))
+MSGPACK_CODEC = MsgpackCodec(command_union(DECLARATIONS))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A value, as JSON, that one field of one command does not take."""
+
+    declaration: Declaration
+    field: str
+    value: str
+
+    @property
+    def others(self) -> dict[str, Any]:
+        return {name: value for name, value in example_fields(self.declaration).items() if name != self.field}
+
+    @property
+    def in_path(self) -> bool:
+        return f"{{{self.field}}}" in self.declaration.route.path
+
+    @property
+    def name(self) -> str:
+        return f"{self.declaration.name}-{self.field}-{self.value[:24]}"
+
+
+def refused_by(type: Type) -> Iterator[str]:
+    """Values, as JSON, that a type must not hold."""
+    if isinstance(type, Metadata):
+        yield from refused_by(type.type)
+    elif isinstance(type, UnionType):
+        members = [member for member in type.types if not isinstance(member, NoneType)]
+        assert len(members) == 1, "what several types hold together is not known here"
+        yield from (value for value in refused_by(members[0]) if value != "null")
+    elif isinstance(type, StrType):
+        yield from refused_texts(type)
+    elif isinstance(type, IntType):
+        yield from refused_integers(type)
+    elif isinstance(type, LiteralType):
+        yield from ('"none of them"', "null", "1", "[]", DEEP)
+    elif isinstance(type, DictType):
+        yield from refused_objects(type)
+    elif isinstance(type, ListType):
+        yield from ("null", "{}", "1", '"x"', *(f"[{item}]" for item in refused_by(type.item_type)))
+    else:
+        raise AssertionError(f"say what {type} must refuse")
+
+
+def refused_texts(type: StrType) -> Iterator[str]:
+    yield from ("null", "1", "1.5", "true", "[]", "{}", "9" * 400, DEEP, NOT_UNICODE)
+    yield from (r'"\u0000"', r'"a\u0000b"')
+    if type.min_length:
+        yield '""'
+    if type.max_length is not None:
+        yield json.dumps("x" * (type.max_length + 1))
+    if type.pattern is not None and not re.search(type.pattern, "a\nb"):
+        yield from (json.dumps(valid_text(type) + "\n"), '"\\n"')
+
+
+def valid_text(type: StrType) -> str:
+    """A text that the type holds, if it is one of those that are known here."""
+    known = ("6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b", "x")
+    return next(text for text in known if re.search(type.pattern or "", text))
+
+
+def refused_integers(type: IntType) -> Iterator[str]:
+    yield from ("null", '"5"', "1.5", "1e2", "1e400", "true", "[]", "{}", "NaN", "Infinity", DEEP)
+    yield from (str(2**53), str(2**63), str(2**64), str(10**30), "-" + str(10**30), "9" * 5000)
+    if type.ge is not None:
+        yield str(type.ge - 1)
+    if type.le is not None:
+        yield str(type.le + 1)
+
+
+def refused_objects(type: DictType) -> Iterator[str]:
+    yield from ("null", "[]", "1", '"x"', DEEP)
+    text = type.key_type.type if isinstance(type.key_type, Metadata) else type.key_type
+    assert isinstance(text, StrType)
+    key = json.dumps(valid_text(text))
+    yield from (f"{{{key}: {value}}}" for value in refused_by(type.value_type))
+    value = "1" if "IntType" in str(type.value_type) else '"x"'
+    yield from (f"{{{refused}: {value}}}" for refused in refused_texts(text) if refused.startswith('"'))
+
+
+def cases() -> Iterator[Case]:
+    for declaration in DECLARATIONS:
+        for field in msgspec.structs.fields(declaration.shape):
+            if field.name != "id":
+                refused = dict.fromkeys(refused_by(type_info(field.type)))
+                yield from (Case(declaration, field.name, value) for value in refused)
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(scope="module")
+def one_world() -> World:
+    """Carries out nothing: whatever reaches its router was not refused."""
+    return World()
+
+
+@pytest.fixture
+def world(one_world: World) -> World:
+    one_world.router.carried_out.clear()
+    return one_world
+
+
+def refusal(codec: Codec, frame: bytes) -> PeerError:
+    with pytest.raises(BadFrame) as caught:
+        codec.decode(frame)
+    assert caught.value.error.status == 400
+    return caught.value.error
+
+
+def json_frame(case: Case) -> bytes:
+    members = {"id": 7, "type": case.declaration.name, **case.others}
+    return f'{json.dumps(members)[:-1]}, "{case.field}": {case.value}}}'.encode()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_over_websocket_in_json(case: Case) -> None:
+    error = refusal(JSON_CODEC, json_frame(case))
+    if any(text in case.value for text in NO_JSON):
+        assert error.code == "malformed"
+    else:
+        assert (error.code, f"`{case.field}" in error.detail) == ("invalid", True), error.detail
+
+
+def packed(value: Any) -> bytes:
+    """As MessagePack, in which a text is any bytes."""
+    if isinstance(value, str):
+        encoded = value.encode("utf-8", "surrogatepass")
+        return b"\xdb" + len(encoded).to_bytes(4) + encoded
+    if isinstance(value, dict):
+        pairs = b"".join(packed(key) + packed(item) for key, item in value.items())
+        return b"\xdf" + len(value).to_bytes(4) + pairs
+    return msgspec.msgpack.encode(value)
+
+
+def in_msgpack(case: Case) -> bool:
+    """Whether MessagePack can say it: it has no integers of more than 64 bits, and we nest no deeper than Python."""
+    return DEEP not in case.value and not re.search(r"\d{20}", case.value) and "1e400" not in case.value
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if in_msgpack(case)], ids=lambda case: case.name)
+def test_over_websocket_in_messagepack(case: Case) -> None:
+    members = {"id": 7, "type": case.declaration.name, **case.others, case.field: json.loads(case.value)}
+    error = refusal(MSGPACK_CODEC, packed(members))
+    if NOT_UNICODE not in case.value:
+        assert (error.code, f"`{case.field}" in error.detail) == ("invalid", True), error.detail
+
+
+def over_http(world: World, declaration: Declaration, fields: dict[str, str], others: str) -> Answer:
+    """``fields`` for path and query as they stand there; ``others`` is the body of a POST."""
+    route = declaration.route
+    path = re.sub(r"\{(\w+)\}", lambda match: fields.pop(match[1]), route.path)
+    if route.method == "POST":
+        return world.ask("POST", path, others.encode())
+    return world.ask("GET", f"{path}?" + "&".join(f"{name}={value}" for name, value in fields.items()))
+
+
+def in_target(value: Any) -> str:
+    return quote(str(value), safe="", errors="surrogatepass")
+
+
+def has_text(case: Case) -> bool:
+    return case.value.startswith('"')
+
+
+def in_body(case: Case) -> bool:
+    return case.declaration.route.method == "POST" and not case.in_path
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if in_body(case)], ids=lambda case: case.name)
+def test_over_http_in_the_body_in_the_words_of_the_websocket(case: Case, world: World) -> None:
+    path = case.declaration.route.path
+    fields = {name: in_target(value) for name, value in case.others.items() if f"{{{name}}}" in path}
+    others = {name: value for name, value in case.others.items() if name not in fields}
+    body = f'{json.dumps(others)[:-1]}{", " if others else ""}"{case.field}": {case.value}}}'
+    problem = over_http(world, case.declaration, fields, body).problem
+    error = refusal(JSON_CODEC, json_frame(case))
+    assert (problem["status"], problem["code"], problem["detail"]) == (400, error.code, error.detail)
+    assert world.router.carried_out == []
+
+
+def in_target_at_all(case: Case) -> bool:
+    """A path or query has nothing but texts: what is none is only refused where no text is wanted."""
+    if in_body(case) or len(case.value) > 8000:
+        return False
+    field = next(f for f in msgspec.structs.fields(case.declaration.shape) if f.name == case.field)
+    takes_text = "str" in str(field.type) and "int" not in str(field.type)
+    return has_text(case) if takes_text or case.in_path else case.value not in ('"5"', "null")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if in_target_at_all(case)], ids=lambda case: case.name)
+def test_over_http_in_path_and_query(case: Case, world: World) -> None:
+    value = json.loads(case.value) if has_text(case) else case.value
+    if case.in_path and value == "":
+        pytest.skip("an empty part of a path is another path")
+    fields = {name: in_target(other) for name, other in case.others.items()} | {case.field: in_target(value)}
+    problem = over_http(world, case.declaration, fields, "{}").problem
+    assert (problem["status"], problem["code"]) == (400, "invalid")
+    assert f"`{case.field}`" in problem["detail"]
+    assert world.router.carried_out == []
+
+
+@pytest.mark.parametrize("declaration", DECLARATIONS, ids=lambda declaration: declaration.name)
+def test_a_missing_field_is_named(declaration: Declaration, world: World) -> None:
+    fields = example_fields(declaration)
+    in_path = {name for name in fields if f"{{{name}}}" in declaration.route.path}
+    for field in msgspec.structs.fields(declaration.shape):
+        if not field.required or field.name == "id":
+            continue
+        others = {name: value for name, value in fields.items() if name != field.name}
+        members = {"id": 7, "type": declaration.name, **others}
+        expected = f"Object missing required field `{field.name}`"
+        assert refusal(JSON_CODEC, json.dumps(members).encode()).detail == expected
+        assert refusal(MSGPACK_CODEC, msgspec.msgpack.encode(members)).detail == expected
+        if field.name not in in_path:
+            target = {name: in_target(others[name]) for name in in_path}
+            body = json.dumps({name: value for name, value in others.items() if name not in in_path})
+            assert over_http(world, declaration, target, body).problem["detail"] == expected
+
+
+@pytest.mark.parametrize("declaration", DECLARATIONS, ids=lambda declaration: declaration.name)
+def test_an_unknown_field_is_named(declaration: Declaration, world: World) -> None:
+    fields = example_fields(declaration)
+    members = {"id": 7, "type": declaration.name, **fields, "surprise": 1}
+    expected = "Object contains unknown field `surprise`"
+    assert refusal(JSON_CODEC, json.dumps(members).encode()).detail == expected
+    assert refusal(MSGPACK_CODEC, msgspec.msgpack.encode(members)).detail == expected
+    target = {name: in_target(value) for name, value in fields.items()} | {"surprise": "1"}
+    body = {name: value for name, value in fields.items() if f"{{{name}}}" not in declaration.route.path}
+    answer = over_http(world, declaration, target, json.dumps(body | {"surprise": 1}))
+    assert answer.problem["detail"] == expected
+    assert world.router.carried_out == []

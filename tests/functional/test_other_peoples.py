@@ -1,0 +1,104 @@
+"""What is other people's is to a stranger as if it did not exist, whichever command asks for it, and whichever way."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+
+from chatd.handlers.catalogue import DECLARATIONS
+from chatd.state.ids import event_queue
+from chatd.wire.commands import Declaration
+from tests.kit.clients import Client, HttpClient, Message
+from tests.kit.people import Person
+from tests.kit.server import Server
+
+MORE: dict[str, Message] = {
+    "ack": {"seq": 0},
+    "message.send": {"client_id": "x", "text": "let me in"},
+}
+"""What a command needs besides a conversation."""
+
+ASKING = [declaration for declaration in DECLARATIONS if "conversation" in declaration.shape.__struct_fields__]
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Mallory, and the logs that are none of hers: alice's and bob's conversation, bob's queue, and nothing at all."""
+
+    client: Client
+    http: HttpClient
+    others: dict[str, str]
+
+
+@pytest.fixture
+def stranger(alice: Person, bob: Person, person: Callable[..., Person], server: Server) -> Iterator[Stranger]:
+    mallory = person("mallory", server)
+    with alice.connect() as client:
+        sent = client.ask("message.send", client_id="1", to=bob.name, text="between us")
+    with mallory.connect() as client:
+        yield Stranger(
+            client,
+            mallory.http(),
+            {"theirs": sent["conversation"], "a queue": event_queue(bob.name), "absent": str(uuid4())},
+        )
+
+
+def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
+    """A new one has to be thought of."""
+    assert {declaration.name for declaration in ASKING} == {
+        "ack",
+        "conversation.get",
+        "history.get",
+        "message.send",
+    }
+
+
+@pytest.mark.parametrize("declaration", ASKING, ids=lambda declaration: declaration.name)
+def test_every_command_answers_alike_for_theirs_and_for_nothing(declaration: Declaration, stranger: Stranger) -> None:
+    name, route = declaration.name, declaration.route
+    errors, responses = [], []
+    for conversation in stranger.others.values():
+        fields = {"conversation": conversation, **MORE.get(name, {})}
+        errors.append(stranger.client.ask(name, **fields)["error"])
+        path = route.path.replace("{conversation}", conversation)
+        if route.path != path:
+            del fields["conversation"]
+        response = stranger.http.post(path, **fields) if route.method == "POST" else stranger.http.get(path, **fields)
+        responses.append((response.status, response.body, sorted(response.headers)))
+    assert errors == [errors[0]] * 3
+    assert (errors[0]["code"], errors[0]["status"]) == ("not_found", 404)
+    assert responses == [responses[0]] * 3
+    assert responses[0][0] == 404
+    assert {member: responses[0][1][member] for member in errors[0]} == errors[0]
+
+
+def test_sync_resets_theirs_and_what_is_not_there_alike(stranger: Stranger) -> None:
+    cursors = dict.fromkeys(stranger.others.values(), 1)
+    reply = stranger.client.ask("sync", cursors=cursors)
+    page = stranger.http.post("/v1/sync", cursors=cursors).body
+    assert sorted(reply["reset"]) == sorted(page["reset"]) == sorted(cursors)
+    assert stranger.client.read_events() == page["events"] == []
+
+
+def test_a_strangers_ack_moves_nothing(stranger: Stranger, alice: Person) -> None:
+    stranger.client.ask("ack", conversation=stranger.others["theirs"], seq=1)
+    with alice.connect() as client:
+        described = client.ask("conversation.get", conversation=stranger.others["theirs"])
+    assert [member["delivered"] for member in described["members"]] == [0, 0]
+
+
+def test_cursors_of_a_device_with_the_same_name_are_another_persons(alice: Person, bob: Person) -> None:
+    with alice.connect(device="phone") as hers, bob.connect(device="phone") as his:
+        sent = hers.ask("message.send", client_id="1", to=bob.name, text="hi")
+        hers.ask("ack", conversation=sent["conversation"], seq=1)
+        assert [event.get("text") for event in his.sync() if event["type"] == "message.created"] == ["hi"]
+
+
+def test_ones_own_queue_is_read_and_not_written(alice: Person) -> None:
+    with alice.connect() as client:
+        client.ask("message.send", client_id="1", to=alice.name, text="to myself")
+        queue = client.hello["queue"]
+        assert client.ask("conversation.get", conversation=queue)["kind"] == "queue"
+        error = client.ask("message.send", client_id="2", conversation=queue, text="x")["error"]
+        assert (error["code"], error["status"]) == ("forbidden", 403)

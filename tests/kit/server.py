@@ -1,0 +1,184 @@
+"""The real server: ``twistd chatd`` as a process of its own, on a database that it is given."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Self
+
+from chatd.security.keyring import MasterKeys
+from tests.kit.settings import private
+from tests.kit.tokens import AUDIENCE, ISSUER, AuthService
+from tests.kit.waiting import wait_for
+
+ROOT = Path(__file__).parent.parent.parent
+TWISTD = (sys.executable, "-m", "tests.kit.twistd", "--nodaemon", "--pidfile=")
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+READY_WITHIN_S = 30.0
+STOPPED_WITHIN_S = 20.0
+
+Sections = Mapping[str, Mapping[str, object]]
+
+
+class Server:
+    """One chatd. It listens on a port that the system chose, and on the same one again after a restart.
+
+    ``folder`` takes its configuration, keys and log. ``settings`` by section, those of no section under "", go over
+    the defaults. The process ends with the one that runs the tests, whichever way that one ends.
+    """
+
+    def __init__(self, folder: Path, dsn: str, auth: AuthService, settings: Sections | None = None) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.log_file = folder / "chatd.log"
+        self.log_file.touch()
+        essential: Sections = {
+            "tokens": {
+                "jwks_file": str(private(folder / "jwks.json", auth.jwks.decode())),
+                "issuer": ISSUER,
+                "audience": AUDIENCE,
+            },
+            "database": {"dsn": dsn},
+            "encryption": {
+                "master_keys_file": str(private(folder / "master-keys", MasterKeys.generate_line("2025-11")))
+            },
+        }
+        wanted = settings or {}
+        sections = {name: {**essential.get(name, {}), **wanted.get(name, {})} for name in (*wanted, *essential)}
+        self._configuration = private(folder / "chatd.toml", _toml(sections))
+
+    @property
+    def pid(self) -> int:
+        """The process id, while it runs."""
+        assert self._process is not None, "the server is stopped"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where WebSockets go."""
+        return f"ws://127.0.0.1:{self.port}/v1/ws"
+
+    @property
+    def log(self) -> str:
+        """All that it has written so far, over all of its starts."""
+        return self.log_file.read_text("utf-8", "surrogateescape")
+
+    @property
+    def peak_memory(self) -> int:
+        """The most bytes that the process has had in memory at once (proc(5), VmHWM)."""
+        return self._status("VmHWM")
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the process has in memory now."""
+        return self._status("VmRSS")
+
+    def _status(self, name: str) -> int:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def start(self, *, ready: bool = True) -> Self:
+        """Return once it listens and, with ``ready``, can carry out commands."""
+        assert self._process is None, "the server is already started"
+        seen = len(self.log)
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*ENDS_WITH_US, *TWISTD, "chatd", f"--config={self._configuration}", f"--port={self.port}"],
+                cwd=self._folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        address = wait_for(lambda: self._address(seen), within=READY_WITHIN_S)
+        self.port = int(address[1])
+        if ready:
+            wait_for(self.ready, within=READY_WITHIN_S)
+        return self
+
+    def _address(self, seen: int) -> re.Match[str] | None:
+        assert self.running, self.log[seen:]
+        return re.search(r"serving at http://127\.0\.0\.1:(\d+)", self.log[seen:])
+
+    def ready(self) -> bool:
+        """Whether it says that it can carry out commands."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        """End it as a power switch would."""
+        self._end(SIGKILL)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self._end(SIGTERM)
+
+    def _end(self, how: int) -> None:
+        assert self._process is not None, "the server is stopped"
+        process, self._process = self._process, None
+        process.send_signal(how)
+        try:
+            process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        if self._process is not None:
+            self.stop() if self.running else self.kill()
+
+    @contextmanager
+    def bounded_memory(self, *, growth: int) -> Iterator[None]:
+        """Fail the test if, at any moment of what happens meanwhile, the process has taken so many bytes more."""
+        before = self.memory
+        # This resets the peak to what there is now (proc(5), clear_refs).
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        yield
+        grown = self.peak_memory - before
+        assert grown <= growth, f"the server grew by {grown} bytes"
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the settings of whoever runs the tests, but what coverage hands down to subprocesses."""
+    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")}
+    return {**kept, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"}
+
+
+def _python_path() -> str:
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _toml(sections: Sections) -> str:
+    """JSON's texts, numbers, booleans and lists are TOML's too."""
+    return "\n".join(
+        line
+        for section in sorted(sections)
+        for line in (
+            f"[{section}]" if section else "",
+            *(f"{name} = {json.dumps(value)}" for name, value in sections[section].items()),
+        )
+    )

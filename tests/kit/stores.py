@@ -1,0 +1,130 @@
+"""The store in its two forms, and what to put into it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from itertools import count
+from uuid import uuid4
+
+import msgspec
+
+from chatd.interfaces import IConversationStore, IKeyStore, ILogStore
+from chatd.records import Draft, Entry
+from chatd.store import conversations as conversation_store
+from chatd.store import log as log_store
+from chatd.store.conversations import PostgresConversations
+from chatd.store.keys import PostgresKeys
+from chatd.store.log import PostgresLog
+from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
+from chatd.store.migrate import load, migrate
+from chatd.store.pool import Pool
+
+_numbers = count(1)
+
+
+class Said(msgspec.Struct, frozen=True):
+    """The open form of a draft."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The three stores of one database. ``age`` has a conversation's last change lie further back, in seconds."""
+
+    log: ILogStore
+    conversations: IConversationStore
+    keys: IKeyStore
+    age: Callable[[str, int], Awaitable[None]]
+
+
+def memory_stores(now: Callable[[], datetime]) -> Stores:
+    """An empty store in memory."""
+    database = MemoryDatabase(now)
+
+    async def age(conversation: str, seconds: int) -> None:
+        database.logs[conversation].last_at -= timedelta(seconds=seconds)
+
+    return Stores(MemoryLog(database), MemoryConversations(database), MemoryKeys(database), age)
+
+
+def postgres_stores(pool: Pool, failed: Callable[[BaseException], None], *, max_waiting: int = 1000) -> Stores:
+    """The stores of a database that :func:`migrated` has made ready."""
+    conversations = PostgresConversations(pool, max_waiting=max_waiting, failed=failed)
+
+    async def age(conversation: str, seconds: int) -> None:
+        await pool.query(
+            "UPDATE chatd.conversations SET last_at = last_at - %s * interval '1 s' WHERE conversation_id = %s",
+            (seconds, conversation),
+            writes=True,
+        )
+
+    return Stores(PostgresLog(pool), conversations, PostgresKeys(pool), age)
+
+
+async def migrated(pool: Pool) -> Pool:
+    """``pool``, with chatd's tables in its database and chatd's statements on its connections."""
+    await migrate(pool, load())
+    pool.prepare(log_store.PREPARED + conversation_store.PREPARED)
+    return pool
+
+
+def new_id() -> str:
+    """A conversation that nobody has used."""
+    return str(uuid4())
+
+
+def new_user(name: str = "alice") -> str:
+    """A person whom nobody has seen."""
+    return f"{name}-{uuid4().hex[:12]}"
+
+
+def new_client_id() -> str:
+    """A ``client_id`` that nobody has used."""
+    return f"c{next(_numbers)}-{uuid4().hex[:8]}"
+
+
+def draft(
+    conversation: str,
+    text: str = "hello",
+    *,
+    author: str = "alice",
+    client_id: str | None = None,
+    kind: str = "message.created",
+    audience: tuple[str, ...] = ("alice", "bob"),
+    sealed: bytes | None = None,
+) -> Draft:
+    """A draft that says ``text``. It is not really sealed: the store does not look."""
+    return Draft(
+        conversation=conversation,
+        author=author,
+        client_id=client_id or new_client_id(),
+        digest=sha256(f"{kind} {conversation} {text}".encode("utf-8", "replace")).digest()[:16],
+        kind=kind,
+        sealed=text.encode("utf-8", "replace") if sealed is None else sealed,
+        audience=audience,
+        content=Said(text),
+    )
+
+
+def notice(queue: str, reader: str, text: str = "news", *, author: str = "alice") -> Draft:
+    """What goes into a person's event queue."""
+    return draft(queue, text, author=author, kind="conversation.created", audience=(reader,))
+
+
+def texts(entries: Sequence[Entry]) -> list[str]:
+    """What entries made of :func:`draft` say."""
+    return [entry.sealed.decode() for entry in entries]
+
+
+async def open_one(stores: Stores, *members: str, conversation: str | None = None) -> str:
+    """A conversation of these people, of which nobody is told."""
+    conversation = conversation or new_id()
+    await stores.conversations.open(conversation, "direct", members or ("alice", "bob"), [])
+    return conversation
+
+
+async def say(stores: Stores, conversation: str, *said: str, author: str = "alice") -> None:
+    """Put messages into a conversation."""
+    await stores.log.append([draft(conversation, text, author=author) for text in said])

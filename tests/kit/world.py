@@ -1,0 +1,196 @@
+"""One worker's handlers, all as they are, over the store in memory; and devices that ask them through the router."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+
+from chatd.bus.local import LocalBus
+from chatd.errors import OutcomeUnknown
+from chatd.handlers.catalogue import KINDS
+from chatd.handlers.conversations import Conversations
+from chatd.handlers.kinds import Reader
+from chatd.handlers.liveness import Liveness
+from chatd.handlers.messages import Messages
+from chatd.handlers.opening import Opening
+from chatd.handlers.sync import Resuming
+from chatd.records import ConversationKind, Draft, Entry
+from chatd.router import Lanes, Router, command_union
+from chatd.security.keyring import Keyring, MasterKeys
+from chatd.state.authors import Authors
+from chatd.state.delivery import Delivery
+from chatd.state.directory import Directory
+from chatd.state.hub import Hub
+from chatd.state.ids import event_queue
+from chatd.state.outbox import Outbox
+from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys
+from chatd.store.writer import LogWriter
+from chatd.wire.events import Event, LogEvent
+from tests.kit.at_once import Watch
+from tests.kit.delivery import Packet, Packets
+from tests.kit.stores import new_client_id
+from tests.kit.writing import LOST, VANISHED, FaultyLog
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+MASTERS = MasterKeys({"1": bytes(range(32))})
+OTHER_MASTERS = MasterKeys({"1": bytes(range(32, 64))})
+TEXT_CHARS = 10
+METADATA_BYTES = 12
+
+Of = TypeVar("Of", bound=Event)
+
+
+class FaultyConversations(MemoryConversations):
+    """Conversations in memory whose next openings fail: an error is raised instead, or LOST, or VANISHED."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database)
+        self.faults: list[Exception | str] = []
+
+    async def open(
+        self, conversation: str, kind: ConversationKind, members: Sequence[str], notices: Sequence[Draft]
+    ) -> list[Entry]:
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, Exception):
+            raise fault
+        if fault == VANISHED:
+            raise OutcomeUnknown
+        entries = await super().open(conversation, kind, members, notices)
+        if fault == LOST:
+            raise OutcomeUnknown
+        return entries
+
+
+class Chat:
+    """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
+
+    ``unreadable`` and ``failed`` are what would be logged.
+    """
+
+    def __init__(self, database: MemoryDatabase | None = None, masters: MasterKeys = MASTERS) -> None:
+        seconds = count()
+        self.database = database or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
+        self.unreadable: list[tuple[Entry, str]] = []
+        self.failed: list[tuple[str, BaseException]] = []
+        self.log = FaultyLog(self.database.now, database=self.database)
+        self.conversations = FaultyConversations(self.database)
+        self.bus = bus = LocalBus()
+        authors = Authors(MemoryKeys(self.database), Keyring(masters))
+        directory = Directory(self.conversations)
+        reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
+        self.hub = Hub(reader.event)
+        bus.subscribe(self.hub.receive, self.hub.notice)
+        messages = Messages(
+            LogWriter(self.log, bus, max_waiting=100, failed=lambda error: self.failed.append(("the log", error))),
+            self.log,
+            directory,
+            Opening(self.conversations, directory, authors, bus),
+            authors,
+            reader,
+            text_chars=TEXT_CHARS,
+            metadata_bytes=METADATA_BYTES,
+        )
+        self.router = Router(
+            (
+                messages,
+                Conversations(self.conversations, directory, bus),
+                Resuming(self.log, self.conversations, reader),
+                Liveness(lambda: NOON),
+            ),
+            lambda command, error: self.failed.append((command, error)),
+        )
+        self.commands = command_union(self.router.declarations)
+
+    def http(self, user: str, device: str = "phone") -> "Asker":
+        """Somebody who asks over HTTP."""
+        return Asker(self, user, device)
+
+    def connect(self, user: str, device: str = "phone", *, synced: bool = True) -> "Connection":
+        """Somebody with a connection, on which a ``sync`` from the acknowledged has been answered if ``synced``."""
+        connection = Connection(self, user, device)
+        if synced:
+            connection.ask("sync")
+            connection.got.clear()
+        return connection
+
+    def entries(self, conversation: str) -> list[Entry]:
+        """A log as it is stored, to be looked at or altered."""
+        return self.database.logs[conversation].entries
+
+
+class Asker:
+    """The caller behind commands, which are given as they stand on the wire and answered before anything else."""
+
+    delivery: Delivery[Packet] | None = None
+
+    def __init__(self, chat: Chat, user: str, device: str) -> None:
+        self.chat = chat
+        self.user = user
+        self.device = device
+        self.lanes = Lanes()
+
+    @property
+    def queue(self) -> str:
+        return event_queue(self.user)
+
+    def start(self, name: str, **fields: Any) -> Watch:
+        """Ask, and see how far it has come."""
+        command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
+        return Watch(self.chat.router.dispatch(self, command))
+
+    def ask(self, name: str, **fields: Any) -> Any:
+        """The reply; raises the error that was answered."""
+        return self.start(name, **fields).result
+
+    def send(self, text: str, **fields: Any) -> Any:
+        """Send a message, under a ``client_id`` of its own unless one is given."""
+        fields.setdefault("client_id", new_client_id())
+        return self.ask("message.send", text=text, **fields)
+
+    def drained(self) -> Deferred[None]:
+        return succeed(None)
+
+
+class Connection(Asker):
+    """An asker who is delivered events: ``got``, while it reads. There is room for so many that wait."""
+
+    delivery: Delivery[Packet]
+
+    def __init__(self, chat: Chat, user: str, device: str, *, room: int = 1_000_000) -> None:
+        super().__init__(chat, user, device)
+        self.got: list[Event] = []
+        self.outbox: Outbox[Packet] = Outbox(self._take, lambda: None, event_bytes=room, total_bytes=2 * room)
+        self.delivery = Delivery(self.outbox, Packets())
+        chat.hub.attach(user, self.delivery)
+
+    def _take(self, packet: Packet) -> None:
+        self.got.append(packet.message)
+
+    def drained(self) -> Deferred[None]:
+        drained: Deferred[None] = Deferred()
+        self.outbox.when_drained(lambda: drained.callback(None))
+        return drained
+
+    def hang_up(self) -> None:
+        self.chat.hub.detach(self.user, self.delivery)
+        self.delivery.end()
+        self.outbox.discard()
+
+    def of(self, kind: type[Of]) -> list[Of]:
+        """What it got of one kind."""
+        return [event for event in self.got if isinstance(event, kind)]
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """Of which logs it got which changes."""
+        return [(event.conversation, event.seq) for event in self.of(LogEvent)]
+
+
+def altered(entry: Entry, at: int = -1) -> Entry:
+    """The entry with one bit of its sealed content flipped."""
+    sealed = bytearray(entry.sealed)
+    sealed[at] ^= 1
+    return msgspec.structs.replace(entry, sealed=bytes(sealed))

@@ -1,0 +1,315 @@
+"""What only PostgreSQL's form of the log has: its plans, its sessions, and refusals of the database's own."""
+
+import string
+from collections.abc import Iterator
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import psycopg2
+import pytest
+import pytest_twisted
+from psycopg2.extensions import parse_dsn
+from twisted.internet.defer import Deferred, DeferredList
+
+from chatd.records import Ack
+from chatd.store import conversations as conversation_store
+from chatd.store import keys as key_store
+from chatd.store import log as log_store
+from chatd.store.arrays import bytea_array, plain_array, text_array
+from chatd.store.conversations import PostgresConversations
+from chatd.store.migrate import load
+from chatd.store.refusals import Refused, Repeated
+from tests.kit.stores import draft, migrated, new_id, new_user, notice, open_one, postgres_stores, say
+from tests.kit.until import until
+
+CONVERSATIONS = 400
+EACH = 125
+LONG = 10_000
+LIMIT = 101
+FILL = f"""
+CREATE SCHEMA chatd;
+{"".join(migration.sql for migration in load())}
+CREATE FUNCTION id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS
+    $$ SELECT ('00000000-0000-8000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;
+ALTER TABLE chatd.messages SET (autovacuum_enabled = off);
+ALTER TABLE chatd.changes SET (autovacuum_enabled = off);
+
+INSERT INTO chatd.conversations (conversation_id, kind, last_seq)
+SELECT id(n), 'direct', {2 * EACH} FROM generate_series(1, {CONVERSATIONS}) AS n;
+INSERT INTO chatd.conversations (conversation_id, kind)
+SELECT id(n), 'queue' FROM generate_series({CONVERSATIONS + 1}, 50000) AS n;
+INSERT INTO chatd.members (conversation_id, user_id)
+SELECT id(n), 'user-' || u FROM generate_series(1, {CONVERSATIONS}) AS n, generate_series(1, 2) AS u;
+INSERT INTO chatd.members (conversation_id, user_id)
+SELECT conversation_id, 'reader-' || conversation_id FROM chatd.conversations WHERE kind = 'queue';
+INSERT INTO chatd.members SELECT id(n), 'busy' FROM generate_series(1, 60) AS n;
+INSERT INTO chatd.messages
+SELECT id(n), 2 * s, now(), 'user-1', 'c' || s || '/' || n, 'x'
+FROM generate_series(1, {EACH}) AS s, generate_series(1, {CONVERSATIONS}) AS n;
+INSERT INTO chatd.changes
+SELECT id(n), 2 * s - 1, now(), 'kind', 'user-1', 'c' || s, 'x'
+FROM generate_series(1, {EACH}) AS s, generate_series(1, {CONVERSATIONS}) AS n;
+INSERT INTO chatd.receipts SELECT author, client_id, conversation_id, seq, at, 'd' FROM chatd.messages;
+INSERT INTO chatd.device_cursors SELECT user_id, 'phone', conversation_id, 1 FROM chatd.members LIMIT 20000;
+INSERT INTO chatd.data_keys SELECT n, '1', 'w' FROM generate_series(1, 10000) AS n;
+ANALYZE;
+
+-- Much is said in the first conversation, of which the statistics know nothing.
+INSERT INTO chatd.messages
+SELECT id(1), s, now(), 'user-1', 'd' || s, 'x' FROM generate_series({2 * EACH + 1}, {LONG}) AS s;
+UPDATE chatd.conversations SET last_seq = {LONG} WHERE conversation_id = id(1);
+
+SET plan_cache_mode = force_generic_plan;
+"""
+
+
+def id(n):
+    return f"00000000-0000-8000-8000-{n:012x}"
+
+
+def entries(cursors, limit=LIMIT):
+    """The parameters of a page of entries behind these cursors."""
+    return {"conversations": plain_array(cursors), "after": plain_array(cursors.values()), "limit": limit}
+
+
+MANY = {id(n): 0 for n in range(1, 201)}
+PAGES = {
+    "the first entries": (log_store.ENTRIES, entries({id(1): 0})),
+    "entries in the middle": (log_store.ENTRIES, entries({id(1): LONG // 2, id(2): 100})),
+    "the entries of many": (log_store.ENTRIES, entries(MANY)),
+    "the newest messages": (log_store.NEWEST_MESSAGES, (id(1), 0, 2**53 - 1, LIMIT)),
+    "messages before": (log_store.NEWEST_MESSAGES, (id(1), 0, LONG // 2, LIMIT)),
+    "messages after": (log_store.OLDEST_MESSAGES, (id(1), LONG // 2, 2**53 - 1, LIMIT)),
+    "the oldest messages": (log_store.OLDEST_MESSAGES, (id(1), 0, 2**53 - 1, LIMIT)),
+}
+APPEND = (
+    "EXECUTE chatd_append (%s, %s, %s, %s, %s)",
+    (plain_array([id(1), id(2)]), text_array("ab"), text_array("cd"), bytea_array([b"", b""]), bytea_array([b"", b""])),
+)
+ACKNOWLEDGE = (
+    "EXECUTE chatd_acknowledge (%s, %s, %s, %s)",
+    (text_array(["user-1", "user-2"]), text_array("de"), plain_array([id(1), id(2)]), plain_array([1, 2])),
+)
+OPEN = (
+    f"EXECUTE chatd_open ({', '.join(['%s'] * 11)})",
+    (
+        *(plain_array([id(60_000)]), plain_array(["direct"])),
+        *(plain_array([id(60_000)] * 2), text_array("ab")),
+        *(plain_array([id(60_000)] * 2), plain_array([id(500), id(501)]), text_array("ab"), text_array("kk")),
+        *(text_array("aa"), text_array("cd"), bytea_array([b"", b""])),
+    ),
+)
+STATEMENTS = {
+    **PAGES,
+    "append": APPEND,
+    "repeats": (log_store.REPEATS, (text_array("ab"), text_array("cd"))),
+    "open": OPEN,
+    "acknowledge": ACKNOWLEDGE,
+    "get": (conversation_store.GET, (id(1),)),
+    "marks": (conversation_store.MARKS, (id(1),)),
+    "positions of somebody": (conversation_store.POSITIONS, ("phone", f"reader-{id(500)}")),
+    "the first page of somebody's list": (
+        conversation_store.PAGE,
+        {"user": f"reader-{id(500)}", "at": None, "id": None, "limit": LIMIT},
+    ),
+    "the positions of a busy person": (conversation_store.POSITIONS, ("phone", "busy")),
+    "the next page of a busy person's list": (
+        conversation_store.PAGE,
+        {"user": "busy", "at": "2999-01-01", "id": id(2), "limit": LIMIT},
+    ),
+    "keys": (key_store.KEYS, (text_array("ab"),)),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(cluster) -> Iterator[Any]:
+    """A session like the pool's with a database that holds much."""
+    with closing(psycopg2.connect(cluster.create_database())) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(FILL)
+        for statement in log_store.PREPARED + conversation_store.PREPARED:
+            cursor.execute(statement)
+        yield cursor
+
+
+def plan(cursor, statement, params, options=""):
+    cursor.execute(f"EXPLAIN (FORMAT JSON {options}) {statement}", params)
+    [[[explained]]] = cursor.fetchall()
+    return nodes(explained["Plan"])
+
+
+def nodes(node):
+    return [node, *(found for child in node.get("Plans", ()) for found in nodes(child))]
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_reads_a_whole_table(filled, name):
+    found = plan(filled, *STATEMENTS[name])
+    assert [node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"] == []
+    assert any("Index" in node["Node Type"] or node["Node Type"] == "ModifyTable" for node in found)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_costs_what_it_shows_even_where_the_statistics_are_stale(filled, name):
+    found = plan(filled, *PAGES[name], ", ANALYZE, TIMING OFF")
+    tables = [node for node in found if node.get("Relation Name") in ("messages", "changes")]
+    read = sum(node["Actual Rows"] * node["Actual Loops"] for node in tables)
+    assert found[0]["Actual Rows"] == LIMIT
+    assert LIMIT <= read <= LIMIT + 2
+
+
+@pytest.fixture(scope="module")
+def dsn(cluster) -> str:
+    """A database for all of these: they use conversations of their own."""
+    return cluster.create_database()
+
+
+@pytest.fixture
+def pool(start_pool):
+    return pytest_twisted.blockon(Deferred.fromCoroutine(migrated(start_pool(size=4))))
+
+
+@pytest.fixture
+def stores(pool):
+    return postgres_stores(pool, lambda error: None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_statement_reads_a_whole_table_even_in_a_new_database(pool):
+    for statement, params in STATEMENTS.values():
+        [[[explained]]] = await pool.query(f"EXPLAIN (FORMAT JSON) {statement}", params)
+        assert [node for node in nodes(explained["Plan"]) if node["Node Type"] == "Seq Scan"] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_session_commits_durably_whatever_the_database_says(start_pool, dsn, sql):
+    sql(f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
+    assert sql("SHOW synchronous_commit") == [("on",)]  # a session of before
+    pool = await migrated(start_pool(size=3))
+    await until(lambda: pool.occupancy.alive == 3)
+    settings = await DeferredList(
+        [
+            Deferred.fromCoroutine(
+                pool.query(
+                    "SELECT pg_backend_pid(), setting FROM pg_settings, pg_sleep(0.05)"
+                    " WHERE name = 'synchronous_commit'"
+                )
+            )
+            for _ in range(3)
+        ]
+    )
+    assert {setting for _, [[_, setting]] in settings} == {"on"}
+    assert len({pid for _, [[pid, _]] in settings}) == 3
+
+
+LONG_NAME = "".join(Random(1).choices(string.ascii_letters, k=20_000))
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"author": "a\0b"},
+        {"author": "\ud800"},
+        {"author": LONG_NAME},
+        {"client_id": "a\0b"},
+        {"conversation": "nothing like an id"},
+    ],
+    ids=["NUL", "a surrogate", "too long for an index", "NUL in client_id", "no id"],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_the_database_cannot_hold_is_refused_and_changes_nothing(stores, unfit):
+    conversation = await open_one(stores)
+    with pytest.raises(Refused):
+        await stores.log.append([draft(conversation), draft(**{"conversation": conversation, **unfit})])
+    assert (await stores.conversations.get(conversation)).last_seq == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_counter_that_went_back_is_not_taken_for_a_repeat(stores, sql):
+    conversation = await open_one(stores)
+    await say(stores, conversation, "a")
+    sql("UPDATE chatd.conversations SET last_seq = 0 WHERE conversation_id = %s", conversation)
+    with pytest.raises(Refused) as raised:
+        await stores.log.append([draft(conversation)])
+    assert raised.value.__cause__.diag.constraint_name == "messages_pkey"
+
+
+@pytest.fixture
+def slowly(sql):
+    """Has every row that is written to a table take its time, so that statements meet halfway."""
+    tables = []
+
+    def slow(table, event):
+        tables.append(table)
+        sql(
+            f"""
+            CREATE OR REPLACE FUNCTION chatd.pause() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END $$;
+            CREATE TRIGGER pause BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION chatd.pause()
+            """
+        )
+
+    yield slow
+    for table in tables:
+        sql(f"DROP TRIGGER pause ON {table}")
+
+
+def at_once(calls):
+    """What became of each, all under way at the same time: its result or the type of its error."""
+    verdicts = DeferredList([Deferred.fromCoroutine(call) for call in calls], consumeErrors=True)
+    return verdicts.addCallback(lambda all: [one if done else one.type for done, one in all])
+
+
+@pytest_twisted.ensureDeferred
+async def test_batches_meet_in_one_order_whatever_that_of_their_conversations(stores, slowly, cluster):
+    written = len(cluster.log)
+    conversations = [await open_one(stores) for _ in range(3)]
+    slowly("chatd.conversations", "UPDATE")
+    for _ in range(3):
+        orders = (conversations, conversations[::-1])
+        answered = await at_once(stores.log.append([draft(one) for one in order]) for order in orders)
+        assert [len(places) for places in answered] == [3, 3]
+    assert "deadlock" not in cluster.log[written:]
+
+
+@pytest_twisted.ensureDeferred
+async def test_batches_meet_in_one_order_whatever_that_of_their_client_ids(stores, slowly, cluster):
+    written = len(cluster.log)
+    one, other = await open_one(stores), await open_one(stores)
+    slowly("chatd.receipts", "INSERT")
+    batch = [draft(one), draft(one), draft(one)]
+    turned = [draft(other, client_id=first.client_id) for first in reversed(batch)]
+    assert Repeated in await at_once(stores.log.append(drafts) for drafts in (batch, turned))
+    assert "deadlock" not in cluster.log[written:]
+
+
+@pytest_twisted.ensureDeferred
+async def test_openings_meet_in_one_order_whatever_that_of_their_queues(pool, slowly, cluster):
+    written = len(cluster.log)
+    people = [(new_id(), new_user()) for _ in range(3)]
+    slowly("chatd.conversations", "INSERT OR UPDATE")
+    for _ in range(2):
+        answered = await at_once(
+            PostgresConversations(pool, max_waiting=1, failed=pytest.fail).open(
+                new_id(), "direct", [user for _, user in people], [notice(*person) for person in order]
+            )
+            for order in (people, people[::-1])
+        )
+        assert [len(entries) for entries in answered] == [3, 3]
+    assert "deadlock" not in cluster.log[written:]
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_ack_that_cannot_be_stored_fails_alone(pool):
+    unforeseen = []
+    stores = postgres_stores(pool, unforeseen.append)
+    alice = new_user()
+    conversation = await open_one(stores, alice)
+    await say(stores, conversation, "a")
+    asked = [Ack(user=alice, device=device, conversation=conversation, seq=1) for device in ("a", "b", "\0", "c", "d")]
+    verdicts = await at_once(stores.conversations.acknowledge(ack) for ack in asked)
+    assert [verdict in (True, False) for verdict in verdicts] == [True, True, False, True, True]
+    assert [type(error) for error in unforeseen] == [ValueError]
+    positions = await stores.conversations.positions(alice, "d")
+    assert [position.acknowledged for position in positions] == [1]
