@@ -126,6 +126,18 @@ class RawSocket:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
+    def send_until_answered(self, data: bytes, *, times: int) -> None:
+        """Send ``data`` again and again, ``times`` at most, until the server has something to say.
+
+        Whoever goes on behind the server's last word has it thrown away by a reset: the connection is closed with
+        bytes that nobody read (RFC 1122, section 4.2.2.13).
+        """
+        with suppress(ConnectionError):
+            for _ in range(times):
+                if self._event(select.POLLIN):
+                    return
+                self.send(data)
+
     def send_frame(self, opcode: int, payload: bytes = b"", **how: bool | int | None) -> None:
         """See :func:`frame`."""
         self.send(frame(opcode, payload, **how))
@@ -213,6 +225,9 @@ class RawSocket:
 
     def broken(self) -> bool:
         """Whether the server has given the connection up, by a reset, as far as can be seen without reading."""
+        return self._event(0)
+
+    def _event(self, mask: int) -> bool:
         poll = select.poll()
-        poll.register(self.socket, 0)
+        poll.register(self.socket, mask)
         return bool(poll.poll(0))
