@@ -4,7 +4,7 @@ Whatever asks these may be told :exc:`~chatd.errors.Unavailable`, :exc:`~chatd.e
 :exc:`~chatd.errors.OutcomeUnknown`: the first two mean that nothing was changed.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 
 from zope.interface import Interface
@@ -20,9 +20,13 @@ from chatd.records import (
     Delivered,
     Draft,
     Entry,
+    KeptMessage,
     Listed,
+    Membership,
+    Page,
     Position,
     Publication,
+    Roster,
     WrappedKey,
 )
 from chatd.wire.events import EphemeralEvent
@@ -49,28 +53,40 @@ class ILog(Interface):
 
 
 class ILogStore(Interface):
-    """The log as it is kept."""
+    """The log as it is kept.
 
-    def append(drafts: Sequence[Draft]) -> Awaitable[Sequence[Appended | ChatdError]]:
-        """Number and store all drafts, which are messages, in one transaction; a verdict for each, in their order.
+    Both ways of writing number and store their drafts in one transaction, in their order; no two drafts share an
+    author's ``client_id``. They raise an error where the transaction as a whole failed, so that nothing was changed:
+    :exc:`~chatd.store.refusals.Repeated` where a ``client_id`` was used before, and
+    :exc:`~chatd.store.refusals.Refused` where one of the drafts cannot be stored, now or ever.
+    """
 
-        ``NotFound`` is the verdict on those whose conversation is not there. No two drafts share an author's
-        ``client_id``. Raises an error where the transaction as a whole failed, so that nothing was changed:
-        :exc:`~chatd.store.refusals.Repeated` where a ``client_id`` was used before, and
-        :exc:`~chatd.store.refusals.Refused` where one of the drafts cannot be stored, now or ever.
+    def append(drafts: Sequence[Draft]) -> Awaitable[Sequence[Appended | None]]:
+        """Store plain messages, which is most of what is written, in one round trip.
+
+        None is the answer to those whose rights have changed since, to which there is no conversation or no message
+        to reply to, and that were not stored: have them decided by ``change``.
+        """
+
+    def change(drafts: Sequence[Draft]) -> Awaitable[Sequence[Appended | ChatdError]]:
+        """Decide on drafts of any kind, one after the other, on locked and current state, and store what is allowed.
+
+        A verdict for each: ``NotFound`` where the conversation is not there, what the draft's own rules raise, or
+        where it stands, perhaps from an earlier time.
         """
 
     def repeats(drafts: Sequence[Draft]) -> Awaitable[Sequence[Appended | ChatdError | None]]:
         """For each draft the place where it already stands, a ``Conflict``, or None where it is new."""
 
-    def entries(cursors: Sequence[Cursor], limit: int) -> Awaitable[list[Entry]]:
+    def entries(reader: str, cursors: Sequence[Cursor], limit: int) -> Awaitable[list[Entry]]:
         """At most ``limit`` entries behind the cursors: conversation by conversation as given, each by ``seq``.
 
-        Fewer than ``limit`` mean that there were no more. Logs that are not there hold nothing.
+        Only what ``reader`` may see. Fewer than ``limit`` mean that there were no more. Logs that are not there hold
+        nothing.
         """
 
-    def messages(conversation: str, low: int, high: int, limit: int, newest: bool) -> Awaitable[list[Entry]]:
-        """At most ``limit`` messages with ``low < seq < high`` by ``seq``: the newest of them, or the oldest."""
+    def messages(page: Page) -> Awaitable[list[KeptMessage]]:
+        """One page of messages as they are now, by ``seq``, of what its reader may see and has not hidden."""
 
 
 class IConversationStore(Interface):
@@ -87,10 +103,16 @@ class IConversationStore(Interface):
         """
 
     def get(conversation: str) -> Awaitable[Conversation | None]:
-        """One conversation with its members."""
+        """One conversation."""
+
+    def roster(conversation: str) -> Awaitable[Roster | None]:
+        """Who may do what in a conversation."""
+
+    def membership(conversation: str, user: str) -> Awaitable[Membership | None]:
+        """How one person stands to a conversation, or stood when they left."""
 
     def marks(conversation: str) -> Awaitable[list[Delivered]]:
-        """How far each member has been reached; members are always in the order of their code points."""
+        """How far each present member has been reached; members are always in the order of their code points."""
 
     def page(user: str, before: tuple[datetime, str] | None, limit: int) -> Awaitable[list[Listed]]:
         """Conversations that hold something, the latest first; those behind ``before`` (``last_at`` and id).
@@ -99,7 +121,7 @@ class IConversationStore(Interface):
         """
 
     def positions(user: str, device: str) -> Awaitable[list[Position]]:
-        """All logs of a person, the latest first, with the cursors of one device."""
+        """All logs of which a person may see anything, the latest first, with the cursors of one device."""
 
     def acknowledge(ack: Ack) -> Awaitable[bool]:
         """Move a device's cursor and its person's mark forward, never back. Whether the mark moved.
@@ -124,10 +146,10 @@ class IBus(Interface):
     def publish(publications: Sequence[Publication]) -> None:
         """Called by the log writer after a commit, in log order for each conversation."""
 
-    def notify(users: Sequence[str], event: EphemeralEvent) -> None:
+    def notify(users: Collection[str], event: EphemeralEvent) -> None:
         """Tell these people's connections in passing."""
 
     def subscribe(
-        receive: Callable[[Sequence[Publication]], None], notice: Callable[[Sequence[str], EphemeralEvent], None]
+        receive: Callable[[Sequence[Publication]], None], notice: Callable[[Collection[str], EphemeralEvent], None]
     ) -> None:
         """Register this worker's hub; called once, before anything is published."""

@@ -1,7 +1,9 @@
 """Frozen rows: what the parts of chatd hand to each other."""
 
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 import msgspec
 
@@ -20,26 +22,149 @@ class Claims(Record, frozen=True, kw_only=True, gc=False):
     issued_at: float | None = None
 
 
-ConversationKind = Literal["direct", "queue"]
+ConversationKind = Literal["direct", "group", "queue"]
 """``direct``: two people. ``queue``: one person's event queue, which is a log like any other with one reader."""
+
+Role = Literal["member", "admin", "owner"]
+"""What a member may do in a group; each may what those before it may."""
+
+Standing = Literal["member", "invited", "asking", "banned", "left"]
+"""How a person stands to a conversation. Only members are sent anything; others may read what was theirs once."""
+
+
+class Membership(Record, frozen=True, kw_only=True, gc=False):
+    """How one person stands to one conversation.
+
+    The log is theirs behind ``since`` and up to and including ``until`` (None: to its end). ``expires_at`` is when
+    an invitation lapses, ``by`` who gave it. ``blocking``, in a direct conversation: they block the other.
+    """
+
+    standing: Standing = "member"
+    role: Role = "member"
+    since: int = 0
+    until: int | None = None
+    muted_until: datetime | None = None
+    expires_at: datetime | None = None
+    by: str | None = None
+    blocking: bool = False
+
+
+MEMBER: Final = Membership()
+"""Of whom there is nothing particular to say, which is most people in most conversations."""
+
+
+class Rules(Record, frozen=True, kw_only=True, gc=False):
+    """What a group has decided. ``posting``, ``inviting``, ``editing``: the least role that may.
+
+    ``joining``: whether one comes in by invitation only, may ask to, or just may. ``history``: whether a member may
+    read what was said before they joined.
+    """
+
+    posting: Role = "member"
+    inviting: Role = "admin"
+    editing: Role = "admin"
+    joining: Literal["invitation", "request", "open"] = "invitation"
+    history: Literal["joined", "all"] = "joined"
+
+
+PLAIN_RULES: Final = Rules()
+NOBODY: Final[Mapping[str, Membership]] = MappingProxyType({})
+
+
+class Roster(Record, frozen=True, kw_only=True, gc=False):
+    """Everything that decides who may do what in a conversation, as of ``access``.
+
+    ``access`` counts the changes of it. ``members`` are the present ones by user; ``others`` are invited, asking or
+    banned. ``profile`` is the ``seq`` of the entry that says what a group is called (0: none does). ``opened`` is
+    false for a direct conversation of which its people were never told, ``closed`` true for a deleted group.
+    ``changes`` are what the latest change of it did to people.
+    """
+
+    conversation: str
+    kind: ConversationKind
+    members: Mapping[str, Membership]
+    access: int = 0
+    others: Mapping[str, Membership] = NOBODY
+    rules: Rules = PLAIN_RULES
+    profile: int = 0
+    opened: bool = True
+    closed: bool = False
+    changes: Mapping[str, Membership] = NOBODY
+
+
+def plain_roster(conversation: str, kind: ConversationKind, users: Collection[str]) -> Roster:
+    """Where a conversation of these people begins."""
+    return Roster(conversation=conversation, kind=kind, members=dict.fromkeys(users, MEMBER))
+
+
+class MessageState(Record, frozen=True, kw_only=True, gc=False):
+    """What has become of a message. ``edited`` is where its latest edit stands, ``pinned`` and ``deleted`` where that
+    was done, ``thread`` the message that began its thread."""
+
+    author: str
+    time: datetime
+    thread: int | None = None
+    edited: int | None = None
+    pinned: int | None = None
+    deleted: int | None = None
+
+
+Decide = Callable[[Roster, int], Roster]
+"""``(roster, seq)`` -> the roster after a change that takes ``seq``: the same one if it changes no rights.
+
+Raises a :exc:`~chatd.errors.ChatdError` where ``roster`` does not allow the change. It is called once or several
+times, perhaps with a roster that was not the latest, and then decides nothing.
+"""
+
+Revise = Callable[[MessageState, int], MessageState]
+"""``(state, seq)`` -> what becomes of a message by a change that takes ``seq``; raises like :data:`Decide`."""
+
+
+def unrestricted(roster: Roster, seq: int) -> Roster:
+    """Decide that everything is allowed: what the server writes itself."""
+    return roster
+
+
+class Revision(Record, frozen=True, kw_only=True, gc=False):
+    """A change concerns the message at ``target`` of its own log. Where there is none it is refused with NotFound."""
+
+    target: int
+    revise: Revise
+
+
+class Elsewhere(Record, frozen=True, kw_only=True, gc=False):
+    """A change of rights in another conversation, where it leaves no entry. It begins with ``roster`` if need be."""
+
+    roster: Roster
+    decide: Decide
 
 
 class Conversation(Record, frozen=True, kw_only=True, gc=False):
-    """One log and the people in it. ``last_seq`` is 0 while the log is empty."""
+    """One log and the people in it. ``last_seq`` is 0 while the log is empty.
+
+    Of a group, ``members`` are not told: there may be many.
+    """
 
     conversation: str
     kind: ConversationKind
     members: tuple[str, ...]
+    member_count: int
+    profile: int
     last_seq: int
     created_at: datetime
     last_at: datetime
 
 
 class Draft(Record, frozen=True, kw_only=True, gc=False):
-    """A change on its way into a log: sealed, checked, not yet numbered.
+    """A change on its way into a log: sealed, not yet numbered, and allowed as far as ``roster`` tells.
 
     ``digest`` stands for the content in the comparison of repeats; it is keyed, so it tells nothing by itself.
     ``content`` is the open form, for delivery in this process: it is neither stored nor sent anywhere.
+
+    ``decide`` is asked again, in the transaction, where ``roster`` is no longer the latest. ``begins``: the
+    conversation begins with ``roster`` if it is not there. ``notices`` go into event queues along with this change
+    and are drafts like it, but without receipts. ``reply_to``, ``mentions`` and ``tokens`` (for search) are a
+    message's.
     """
 
     conversation: str
@@ -48,20 +173,44 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
     digest: bytes
     kind: str
     sealed: bytes
-    audience: tuple[str, ...]
     content: msgspec.Struct
+    roster: Roster
+    decide: Decide = unrestricted
+    begins: bool = False
+    revision: Revision | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
+    notices: tuple["Draft", ...] = ()
+    reply_to: int | None = None
+    mentions: tuple[str, ...] = ()
+    tokens: tuple[bytes, ...] = ()
+
+    @property
+    def audience(self) -> Collection[str]:
+        """Who sees it, as far as ``roster`` tells."""
+        return self.roster.members
 
 
 class Appended(Record, frozen=True, kw_only=True, gc=False):
-    """Where a committed change stands."""
+    """Where a committed change stands.
+
+    ``roster`` is what the change left of the conversation's, where that was looked at; ``audience`` who sees the
+    change, where that is not as in its draft; ``notices`` are the entries made of the draft's.
+    """
 
     conversation: str
     seq: int
     time: datetime
+    roster: Roster | None = None
+    audience: Collection[str] | None = None
+    notices: tuple["Entry", ...] = ()
+    elsewhere: tuple[Roster, ...] = ()
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):
-    """One committed change of a log, as stored."""
+    """One committed change of a log, as stored. ``sealed`` is empty where its content was deleted.
+
+    ``target`` is the message that it concerns, if any.
+    """
 
     conversation: str
     seq: int
@@ -70,6 +219,20 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     client_id: str
     kind: str
     sealed: bytes
+    target: int | None = None
+
+    @property
+    def erased(self) -> bool:
+        """Whether the content was deleted, by somebody who might."""
+        return not self.sealed
+
+
+class KeptMessage(Record, frozen=True, kw_only=True, gc=False):
+    """A message as it is now: how it was sent, what has become of it, and its latest edit."""
+
+    entry: Entry
+    state: MessageState
+    edit: Entry | None = None
 
 
 class Publication(Record, frozen=True, kw_only=True, gc=False):
@@ -80,7 +243,7 @@ class Publication(Record, frozen=True, kw_only=True, gc=False):
     """
 
     entry: Entry
-    audience: tuple[str, ...]
+    audience: Collection[str]
     content: msgspec.Struct | None = None
     doubtful: bool = False
 
@@ -92,8 +255,28 @@ class Cursor(Record, frozen=True, kw_only=True, gc=False):
     seq: int
 
 
+class Page(Record, frozen=True, kw_only=True, gc=False):
+    """Which messages of a conversation to read: at most ``limit`` with ``low < seq < high``, the newest or the oldest.
+
+    Of those that ``reader`` may see, that is; with ``thread``, only the replies that belong to it, and with
+    ``pinned`` only what is pinned.
+    """
+
+    conversation: str
+    reader: str
+    low: int
+    high: int
+    limit: int
+    newest: bool
+    thread: int | None = None
+    pinned: bool = False
+
+
 class Position(Record, frozen=True, kw_only=True, gc=False):
-    """Where a log stands and how far one device has acknowledged it (None: never).
+    """Where a log stands for its reader and how far one device has acknowledged it (None: never).
+
+    The log begins behind ``since`` for this reader and ends at ``last_seq``, which for a former member is where they
+    left.
 
     ``recent`` is whether the log changed within the last minute, that is, whether a change of it may still be on its
     way through this process.
@@ -103,6 +286,7 @@ class Position(Record, frozen=True, kw_only=True, gc=False):
     last_seq: int
     acknowledged: int | None
     recent: bool
+    since: int = 0
 
 
 class Listed(Record, frozen=True, kw_only=True, gc=False):

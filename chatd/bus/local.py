@@ -1,6 +1,6 @@
 """The bus of a single worker: everything is in this process already."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from zope.interface import implementer
 
@@ -15,12 +15,12 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._receive: Callable[[Sequence[Publication]], None] = _nobody
-        self._notice: Callable[[Sequence[str], EphemeralEvent], None] = _nobody_at_all
+        self._notice: Callable[[Collection[str], EphemeralEvent], None] = _nobody_at_all
 
     def subscribe(
         self,
         receive: Callable[[Sequence[Publication]], None],
-        notice: Callable[[Sequence[str], EphemeralEvent], None],
+        notice: Callable[[Collection[str], EphemeralEvent], None],
     ) -> None:
         """See :class:`~chatd.interfaces.IBus`."""
         self._receive = receive
@@ -30,7 +30,7 @@ class LocalBus:
         """See :class:`~chatd.interfaces.IBus`."""
         self._receive(publications)
 
-    def notify(self, users: Sequence[str], event: EphemeralEvent) -> None:
+    def notify(self, users: Collection[str], event: EphemeralEvent) -> None:
         """See :class:`~chatd.interfaces.IBus`."""
         self._notice(users, event)
 
@@ -39,5 +39,5 @@ def _nobody(publications: Sequence[Publication]) -> None:
     """Before the hub is there, nobody is connected."""
 
 
-def _nobody_at_all(users: Sequence[str], event: EphemeralEvent) -> None:
+def _nobody_at_all(users: Collection[str], event: EphemeralEvent) -> None:
     """Before the hub is there, nobody is connected."""

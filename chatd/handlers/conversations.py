@@ -109,7 +109,7 @@ class Conversations:
     )
     async def get(self, caller: Caller, ask: Get) -> ConversationInfo:
         """Describe one of the caller's conversations."""
-        await self._directory.members(ask.conversation, caller.user)
+        await self._directory.shared(ask.conversation, caller.user)
         found = await self._store.get(ask.conversation)
         if found is None:
             raise NotFound
@@ -164,14 +164,16 @@ class Conversations:
         Cursors only move forward: acknowledging less again changes nothing, so repeats need no ``client_id``; one is
         accepted for uniformity. The other members are told when any device of the caller has been reached further.
         """
-        members = await self._directory.members(ack.conversation, caller.user)
+        await self._directory.check_reader(ack.conversation, caller.user)
         moved = await self._store.acknowledge(
             Ack(user=caller.user, device=caller.device, conversation=ack.conversation, seq=ack.seq)
         )
-        if moved and len(members) > 1:
-            self._bus.notify(
-                members, ConversationDelivered(conversation=ack.conversation, user=caller.user, seq=ack.seq)
-            )
+        if moved:
+            members = (await self._directory.roster(ack.conversation)).members
+            if len(members) > 1:
+                self._bus.notify(
+                    members, ConversationDelivered(conversation=ack.conversation, user=caller.user, seq=ack.seq)
+                )
         return Done()
 
 

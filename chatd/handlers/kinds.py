@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from chatd.records import Draft, Entry
+from chatd.records import Draft, Entry, Revision, Roster
 from chatd.security.sealing import AuthorKey, Unreadable
 from chatd.state.authors import Authors
 from chatd.wire.events import LogEvent
@@ -53,20 +53,29 @@ def draft(
     author: str,
     client_id: str,
     key: AuthorKey,
-    audience: tuple[str, ...],
+    roster: Roster,
+    **more: Any,
 ) -> Draft:
-    """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask."""
+    """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask.
+
+    ``more`` are the draft's other fields; a revision's target is part of the ask as well.
+    """
     plaintext = _encode(content)
     return Draft(
         conversation=conversation,
         author=author,
         client_id=client_id,
-        digest=key.digest(b"%b\0%b\0%b" % (kind.name.encode(), conversation.encode(), plaintext)),
+        digest=key.digest(b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), plaintext)),
         kind=kind.name,
         sealed=key.seal(plaintext, conversation, client_id),
-        audience=audience,
+        roster=roster,
         content=content,
+        **more,
     )
+
+
+def _named(kind: Kind, revision: Revision | None) -> bytes:
+    return (kind.name if revision is None else f"{kind.name} {revision.target}").encode()
 
 
 class Reader:
@@ -83,7 +92,7 @@ class Reader:
         return self._kinds.get(entry.kind, UNKNOWN).event(entry, content)
 
     async def contents(self, entries: Sequence[Entry]) -> list[Any]:
-        """The contents of these entries, in their order, with None for what cannot be read."""
+        """The contents of these entries, in their order, with None for what cannot be read or was deleted."""
         keys = await self._authors.reading({entry.author for entry in entries})
         return [self._open(entry, keys.get(entry.author)) for entry in entries]
 
@@ -93,6 +102,8 @@ class Reader:
         return [self.event(entry, content) for entry, content in zip(entries, contents, strict=True)]
 
     def _open(self, entry: Entry, key: AuthorKey | Unreadable | None) -> Any:
+        if entry.erased:
+            return None
         decode = self._decoders.get(entry.kind)
         if decode is None:
             self._unreadable(entry, f"entries of kind {entry.kind} are not known here")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -12,10 +13,10 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.opening import ConversationCreated, Opening
 from chatd.interfaces import ILog, ILogStore
-from chatd.records import Appended, Entry
+from chatd.records import Appended, Entry, KeptMessage, Page, Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
-from chatd.state.ids import direct, event_queue, message_id
+from chatd.state.ids import direct, message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
 from chatd.wire.types import MAX_INTEGER, ClientId, ConversationId, Metadata, Seq, Text, UserId
@@ -107,16 +108,25 @@ class HistoryPage(Reply, frozen=True, kw_only=True):
     newer: bool
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a message goes, and who sees it."""
-
-    conversation: str
-    members: tuple[str, ...]
+def _may_post(user: str, roster: Roster, seq: int) -> Roster:
+    """See :data:`~chatd.records.Decide`."""
+    if user not in roster.members:
+        raise NotFound
+    if roster.kind == "queue":
+        raise Forbidden("The event queue is written by the server alone.")
+    return roster
 
 
 def _place_key(caller: Caller, send: Send) -> str:
     """The conversation that a message goes to, named either way."""
     return send.conversation or direct(caller.user, send.to or "")
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Some messages at one end of a page, and whether there are more beyond."""
+
+    messages: list[KeptMessage]
+    more: bool
 
 
 class Messages:
@@ -161,7 +171,7 @@ class Messages:
         any time, it gets the first reply.
         """
         self._check(send)
-        place = await self._place(caller, send)
+        roster = await self._roster(caller, send)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
         content = MessageContent(text=send.text, metadata=send.metadata)
         return self._sent(
@@ -169,11 +179,12 @@ class Messages:
                 draft(
                     MESSAGE,
                     content,
-                    conversation=place.conversation,
+                    conversation=roster.conversation,
                     author=caller.user,
                     client_id=send.client_id,
                     key=key,
-                    audience=place.members,
+                    roster=roster,
+                    decide=partial(_may_post, caller.user),
                 )
             )
         )
@@ -188,14 +199,10 @@ class Messages:
             if size > self._metadata_bytes:
                 raise TooLarge(f"`metadata` has {size} bytes; the limit is {self._metadata_bytes}.")
 
-    async def _place(self, caller: Caller, send: Send) -> Place:
+    async def _roster(self, caller: Caller, send: Send) -> Roster:
         if send.to is not None:
-            return Place(*await self._opening.direct(caller.user, send.to))
-        conversation = str(send.conversation)
-        members = await self._directory.members(conversation, caller.user)
-        if conversation == event_queue(caller.user):
-            raise Forbidden("The event queue is written by the server alone.")
-        return Place(conversation, members)
+            return await self._opening.direct(caller.user, send.to)
+        return await self._directory.roster(str(send.conversation))
 
     async def _sent(self, committed: Awaitable[Appended]) -> Sent:
         appended = await committed
@@ -221,28 +228,29 @@ class Messages:
         """
         if sum(end is not None for end in (ask.before, ask.after, ask.around)) > 1:
             raise Invalid("Give at most one of `before`, `after` and `around`.")
-        await self._directory.members(ask.conversation, caller.user)
+        await self._directory.check_reader(ask.conversation, caller.user)
+        read = partial(self._read, caller, ask.conversation)
         if ask.around is not None:
-            return await self._around(ask.conversation, ask.around, ask.limit)
+            half = ask.limit // 2
+            older = await read(0, ask.around, half, newest=True)
+            newer = await read(ask.around - 1, MAX_INTEGER, ask.limit - half, newest=False)
+            return await self._page(older.messages + newer.messages, older=older.more, newer=newer.more)
         if ask.after is not None:
-            found = await self._store.messages(ask.conversation, ask.after, MAX_INTEGER, ask.limit + 1, False)
-            return await self._page(found[: ask.limit], older=ask.after > 0, newer=len(found) > ask.limit)
-        found = await self._store.messages(ask.conversation, 0, self._upper(ask), ask.limit + 1, True)
-        return await self._page(found[-ask.limit :], older=len(found) > ask.limit, newer=ask.before is not None)
+            newer = await read(ask.after, MAX_INTEGER, ask.limit, newest=False)
+            return await self._page(newer.messages, older=ask.after > 0, newer=newer.more)
+        older = await read(0, MAX_INTEGER if ask.before is None else ask.before, ask.limit, newest=True)
+        return await self._page(older.messages, older=older.more, newer=ask.before is not None)
 
-    def _upper(self, ask: History) -> int:
-        return MAX_INTEGER if ask.before is None else ask.before
+    async def _read(self, caller: Caller, conversation: str, low: int, high: int, limit: int, *, newest: bool) -> _Part:
+        """At most ``limit`` messages, and whether there are more."""
+        page = Page(conversation=conversation, reader=caller.user, low=low, high=high, limit=limit + 1, newest=newest)
+        found = await self._store.messages(page)
+        kept = found[len(found) - limit :] if newest and len(found) > limit else found[:limit]
+        return _Part(messages=kept, more=len(found) > limit)
 
-    async def _around(self, conversation: str, seq: int, limit: int) -> HistoryPage:
-        half = limit // 2
-        older = await self._store.messages(conversation, 0, seq, half + 1, True)
-        newer = await self._store.messages(conversation, seq - 1, MAX_INTEGER, limit - half + 1, False)
-        page = older[-half:] if half else []
-        return await self._page(page + newer[: limit - half], older=len(older) > half, newer=len(newer) > limit - half)
-
-    async def _page(self, entries: list[Entry], *, older: bool, newer: bool) -> HistoryPage:
-        contents = await self._reader.contents(entries)
-        messages = [_message(entry, content) for entry, content in zip(entries, contents, strict=True)]
+    async def _page(self, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
+        contents = await self._reader.contents([kept.entry for kept in found])
+        messages = [_message(kept.entry, content) for kept, content in zip(found, contents, strict=True)]
         return HistoryPage(messages=messages, older=older, newer=newer)
 
 

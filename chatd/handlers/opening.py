@@ -6,10 +6,11 @@ from typing import Any
 from chatd.errors import OutcomeUnknown
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.interfaces import IBus, IConversationStore
-from chatd.records import ConversationKind, Draft, Entry, Publication
+from chatd.records import ConversationKind, Draft, Entry, Publication, Roster, plain_roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import direct, event_queue
+from chatd.state.queues import queue_roster
 from chatd.wire.events import LogEvent
 from chatd.wire.types import ConversationId, UserId
 
@@ -63,20 +64,24 @@ class Opening:
         self._bus = bus
         self._doubtful: dict[str, bool] = {}
 
-    async def direct(self, user: str, other: str) -> tuple[str, tuple[str, ...]]:
-        """The conversation of these two and its members, opened by ``user`` if it was not there."""
+    async def direct(self, user: str, other: str) -> Roster:
+        """The roster of the conversation of these two, opened by ``user`` if it was not there."""
         conversation = direct(user, other)
-        members = self._directory.known(conversation)
-        if members is None or (self._doubtful and self._in_doubt(user, other)):
-            members = tuple(sorted({user, other}))
-            await self._create(user, conversation, members)
-            self._directory.learn(conversation, members)
-        return conversation, members
+        roster = self._directory.known(conversation)
+        if roster is None or not roster.opened or (self._doubtful and self._in_doubt(user, other)):
+            begun = plain_roster(conversation, "direct", sorted({user, other}))
+            created = await self._create(user, conversation, tuple(begun.members))
+            self._directory.forget(conversation)
+            if created:
+                self._directory.learn(begun)
+            roster = await self._directory.roster(conversation)
+        return roster
 
     def _in_doubt(self, *people: str) -> bool:
         return any(event_queue(person) in self._doubtful for person in people)
 
-    async def _create(self, user: str, conversation: str, members: tuple[str, ...]) -> None:
+    async def _create(self, user: str, conversation: str, members: tuple[str, ...]) -> bool:
+        """Whether it was not there."""
         key = await self._authors.writing(user)
         content = CreatedContent(created=conversation, kind="direct", members=members)
         notices = [
@@ -87,7 +92,7 @@ class Opening:
                 author=user,
                 client_id=conversation,
                 key=key,
-                audience=(member,),
+                roster=queue_roster(member),
             )
             for member in members
         ]
@@ -108,6 +113,7 @@ class Opening:
         )
         if doubtful and not entries:
             await self._tell_of([notice for notice in notices if notice.conversation in doubtful])
+        return bool(entries)
 
     def _doubt(self, queues: Sequence[str]) -> None:
         """Remember queues that may hold what nobody was told of, the oldest going first."""

@@ -48,8 +48,8 @@ class Synced(Reply, frozen=True, kw_only=True):
     """Over WebSocket the missed events have been delivered before this, and what follows is live.
 
     Over HTTP they stand in ``events``; with ``more``, acknowledge or show their cursors and ask again. Conversations
-    in ``reset`` were shown with a cursor that is none of their log, or are none of yours: forget what you have of
-    them and read their history anew.
+    in ``reset`` were shown with a cursor that is none of their log, or lies before you last joined, or are none of
+    yours: forget what you have of them and read their history anew.
     """
 
     events: list[LogEvent]
@@ -88,7 +88,7 @@ class Resuming:
         starts, reset = await self._starts(caller, sync)
         behind = [Cursor(conversation=s.conversation, seq=s.seq) for s in starts if s.seq < s.last_seq]
         # Each of them holds at least one event, so no more than these come into the page.
-        entries = await self._log.entries(behind[: sync.limit + 1], sync.limit + 1) if behind else []
+        entries = await self._log.entries(caller.user, behind[: sync.limit + 1], sync.limit + 1) if behind else []
         events = await self._reader.events(entries[: sync.limit])
         return Synced(events=events, more=len(entries) > sync.limit, reset=reset)
 
@@ -104,9 +104,10 @@ class Resuming:
         starts = []
         for position in positions:
             seq = sync.cursors.get(position.conversation, position.acknowledged or 0)
-            if seq > position.last_seq:
+            shown = seq if position.conversation in sync.cursors else 0
+            if seq > position.last_seq or 0 < shown < position.since:
                 reset.append(position.conversation)
-            starts.append(_start(position, min(seq, position.last_seq)))
+            starts.append(_start(position, min(max(seq, position.since), position.last_seq)))
         return starts, reset
 
     async def _stream(self, caller: Caller, delivery: Delivery[Any], sync: Sync) -> Synced:
@@ -133,7 +134,7 @@ class Resuming:
         while waiting and delivery.phase is Phase.LIVE:
             await caller.drained()
             cursors = [waiting.popleft() for _ in range(min(READ_LOGS, len(waiting)))]
-            entries = await self._log.entries(cursors, READ_EVENTS)
+            entries = await self._log.entries(caller.user, cursors, READ_EVENTS)
             unfinished = await self._deliver(caller, delivery, cursors, entries)
             waiting.extendleft(reversed(unfinished))
 

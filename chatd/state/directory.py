@@ -1,44 +1,75 @@
-"""Who is in which conversation, as far as this worker needs to know."""
+"""Who is in which conversation, and who may do what there, as far as this worker needs to know."""
 
 from collections import OrderedDict
 
 from chatd.errors import NotFound
 from chatd.interfaces import IConversationStore
+from chatd.records import Roster
 
 
 class Directory:
-    """Members by conversation, read through and kept, the least recently used going first.
+    """Rosters by conversation, read through and kept, the least recently used going first.
 
-    The members of direct conversations and event queues never change, so what is kept stays true.
+    What is kept may be old: what is written is checked again where it is written, and what is read where it is read.
+    ``capacity`` bounds the people in all of them together, of whom each takes about 100 bytes.
     """
 
-    def __init__(self, store: IConversationStore, *, capacity: int = 100_000) -> None:
+    def __init__(self, store: IConversationStore, *, capacity: int = 200_000) -> None:
         self._store = store
         self._capacity = capacity
-        self._members: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._rosters: OrderedDict[str, Roster] = OrderedDict()
+        self._people = 0
 
-    def known(self, conversation: str) -> tuple[str, ...] | None:
-        """The members, if they are at hand."""
-        members = self._members.get(conversation)
-        if members is not None:
-            self._members.move_to_end(conversation)
-        return members
+    def known(self, conversation: str) -> Roster | None:
+        """The roster, if it is at hand."""
+        roster = self._rosters.get(conversation)
+        if roster is not None:
+            self._rosters.move_to_end(conversation)
+        return roster
 
-    def learn(self, conversation: str, members: tuple[str, ...]) -> None:
-        """Keep what was found out elsewhere."""
-        self._members[conversation] = members
-        if len(self._members) > self._capacity:
-            self._members.popitem(last=False)
+    def learn(self, roster: Roster) -> None:
+        """Keep what was found out elsewhere, unless something later is known."""
+        known = self._rosters.get(roster.conversation)
+        if known is not None and known.access > roster.access:
+            return
+        self.forget(roster.conversation)
+        self._rosters[roster.conversation] = roster
+        self._people += _size(roster)
+        while self._people > self._capacity and len(self._rosters) > 1:
+            self._people -= _size(self._rosters.popitem(last=False)[1])
 
-    async def members(self, conversation: str, user: str) -> tuple[str, ...]:
-        """The members of a conversation that ``user`` is in; raises NotFound for any other, there or not."""
-        members = self.known(conversation)
-        if members is None:
-            found = await self._store.get(conversation)
-            if found is None:
+    def forget(self, conversation: str) -> None:
+        """What is kept of this conversation may be old: read it again when it is asked for."""
+        known = self._rosters.pop(conversation, None)
+        if known is not None:
+            self._people -= _size(known)
+
+    async def roster(self, conversation: str) -> Roster:
+        """Who may do what in a conversation; raises NotFound where there is none."""
+        roster = self.known(conversation)
+        if roster is None:
+            roster = await self._store.roster(conversation)
+            if roster is None:
                 raise NotFound
-            members = found.members
-            self.learn(conversation, members)
-        if user not in members:
+            self.learn(roster)
+        return roster
+
+    async def shared(self, conversation: str, user: str) -> Roster:
+        """The roster of a conversation that ``user`` is a member of; raises NotFound for any other, there or not."""
+        roster = await self.roster(conversation)
+        if user not in roster.members:
             raise NotFound
-        return members
+        return roster
+
+    async def check_reader(self, conversation: str, user: str) -> None:
+        """Raise NotFound unless ``user`` may read anything of this conversation, be it only of former times."""
+        roster = self.known(conversation)
+        if roster is not None and user in roster.members:
+            return
+        membership = await self._store.membership(conversation, user)
+        if membership is None or (membership.until is not None and membership.until <= membership.since):
+            raise NotFound
+
+
+def _size(roster: Roster) -> int:
+    return len(roster.members) + len(roster.others) + 1

@@ -1,7 +1,7 @@
 """Who is connected to this worker, and the way of an event to them."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -56,7 +56,7 @@ class Hub:
             arrival = self._arrival(publication.entry)
             if arrival is _Arrival.KNOWN:
                 continue
-            targets = [delivery for user in publication.audience for delivery in self._users.get(user, ())]
+            targets = self._connections(publication.audience)
             if not targets:
                 continue
             missed = arrival is _Arrival.OUT_OF_TURN or (arrival is _Arrival.FIRST and publication.doubtful)
@@ -67,6 +67,13 @@ class Hub:
                 outgoing = Outgoing(self._event_of(publication.entry, publication.content))
                 for delivery in targets:
                     delivery.offer(outgoing)
+
+    def _connections(self, audience: Collection[str]) -> list[Delivery[Any]]:
+        """Of these people, whoever is connected: at the cost of those or of these, whichever are less."""
+        users = self._users
+        if len(audience) <= len(users):
+            return [delivery for user in audience for delivery in users.get(user, ())]
+        return [delivery for user, deliveries in users.items() if user in audience for delivery in deliveries]
 
     def _arrival(self, entry: Entry) -> _Arrival:
         seen, conversation, seq = self._seen, entry.conversation, entry.seq
@@ -82,9 +89,8 @@ class Hub:
             return _Arrival.FIRST
         return _Arrival.NEXT if seq == high + 1 else _Arrival.OUT_OF_TURN
 
-    def notice(self, users: Sequence[str], event: EphemeralEvent) -> None:
+    def notice(self, users: Collection[str], event: EphemeralEvent) -> None:
         """Tell people something passing."""
         outgoing = Outgoing(event)
-        for user in users:
-            for delivery in self._users.get(user, ()):
-                delivery.notice(outgoing)
+        for delivery in self._connections(users):
+            delivery.notice(outgoing)

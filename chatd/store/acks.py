@@ -16,13 +16,13 @@ PREPARE chatd_acknowledge (text[], text[], uuid[], bigint[]) AS
 WITH ack AS MATERIALIZED (
     SELECT * FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS a (user_id, device_id, conversation_id, seq, n)
 ), member AS MATERIALIZED (
-    SELECT m.conversation_id, m.user_id, m.delivered_seq FROM chatd.members AS m
+    SELECT m.conversation_id, m.user_id, m.delivered_seq, m.until_seq FROM chatd.members AS m
     WHERE (m.conversation_id, m.user_id) IN (SELECT conversation_id, user_id FROM ack)
     ORDER BY m.conversation_id, m.user_id FOR UPDATE
 ), sound AS MATERIALIZED (
     SELECT ack.*, greatest(member.delivered_seq, max(ack.seq) OVER earlier) AS reached
     FROM ack JOIN member USING (conversation_id, user_id)
-    JOIN chatd.conversations AS c USING (conversation_id) WHERE ack.seq <= c.last_seq
+    JOIN chatd.conversations AS c USING (conversation_id) WHERE ack.seq <= least(c.last_seq, member.until_seq)
     WINDOW earlier AS (
         PARTITION BY conversation_id, user_id ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )

@@ -12,6 +12,11 @@ def plain_array(values: Iterable[object]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
+def nullable_array(values: Iterable[object]) -> str:
+    """Of numbers, booleans, times or text, None being NULL."""
+    return "{" + ",".join(["NULL" if value is None else _quoted(str(value)) for value in values]) + "}"
+
+
 def text_array(values: Iterable[str]) -> str:
     """Of any text without NUL."""
     return "{" + ",".join([_quoted(value) for value in values]) + "}"

@@ -8,37 +8,63 @@ from typing import Any
 from zope.interface import implementer
 
 from chatd.interfaces import IConversationStore
-from chatd.records import Ack, Conversation, ConversationKind, Delivered, Draft, Entry, Listed, Position
+from chatd.records import (
+    Ack,
+    Conversation,
+    ConversationKind,
+    Delivered,
+    Draft,
+    Entry,
+    Listed,
+    Membership,
+    Position,
+    Roster,
+)
 from chatd.store.acks import ACKNOWLEDGE, acknowledge
 from chatd.store.batcher import Batcher
+from chatd.store.changes import load_rosters, read_membership
 from chatd.store.opening import OPEN, Opening, open_conversations
 from chatd.store.pool import Pool
+from chatd.store.transaction import Cursor
 
-GET = """
-SELECT c.conversation_id, c.kind, c.last_seq, c.created_at, c.last_at,
-       ARRAY(SELECT user_id FROM chatd.members AS m
-             WHERE m.conversation_id = c.conversation_id ORDER BY user_id COLLATE "C")
-FROM chatd.conversations AS c WHERE c.conversation_id = %s
+COLUMNS = """
+c.conversation_id, c.kind, c.last_seq, c.created_at, c.last_at, c.member_count, c.profile_seq,
+CASE c.kind WHEN 'group' THEN '{}' ELSE
+    ARRAY(SELECT user_id FROM chatd.members AS o
+          WHERE o.conversation_id = c.conversation_id ORDER BY user_id COLLATE "C")
+END
 """
-MARKS = 'SELECT user_id, delivered_seq FROM chatd.members WHERE conversation_id = %s ORDER BY user_id COLLATE "C"'
+GET = f"SELECT {COLUMNS} FROM chatd.conversations AS c WHERE c.conversation_id = %s"
+MARKS = """
+SELECT user_id, delivered_seq FROM chatd.members
+WHERE conversation_id = %s AND standing = 'member' ORDER BY user_id COLLATE "C"
+"""
 
-PAGE = """
-SELECT c.conversation_id, c.kind, c.last_seq, c.created_at, c.last_at,
-       ARRAY(SELECT user_id FROM chatd.members AS o
-             WHERE o.conversation_id = c.conversation_id ORDER BY user_id COLLATE "C"),
-       m.delivered_seq
+RIGHTS = """
+SELECT conversation_id, kind, access, posting, inviting, editing, joining, history, profile_seq, opened, closed
+FROM chatd.conversations WHERE conversation_id = ANY (%s::uuid[])
+"""
+
+MEMBERSHIP = """
+SELECT standing, role, since_seq, until_seq, muted_until, expires_at, by_user, blocking
+FROM chatd.members WHERE conversation_id = %s AND user_id = %s
+"""
+
+PAGE = f"""
+SELECT {COLUMNS}, m.delivered_seq
 FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
-WHERE m.user_id = %(user)s AND c.kind <> 'queue' AND c.last_seq > 0
+WHERE m.user_id = %(user)s AND m.standing = 'member' AND c.kind <> 'queue' AND c.last_seq > 0
   AND (%(at)s::timestamptz IS NULL OR (c.last_at, c.conversation_id) < (%(at)s, %(id)s::uuid))
 ORDER BY c.last_at DESC, c.conversation_id DESC LIMIT %(limit)s
 """
 
 POSITIONS = """
-SELECT c.conversation_id, c.last_seq, d.seq, c.last_at > now() - interval '1 minute'
+SELECT c.conversation_id, least(c.last_seq, m.until_seq), d.seq, c.last_at > now() - interval '1 minute', m.since_seq
 FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
 LEFT JOIN chatd.device_cursors AS d
     ON d.user_id = m.user_id AND d.device_id = %s AND d.conversation_id = m.conversation_id
-WHERE m.user_id = %s ORDER BY c.last_at DESC, c.conversation_id DESC
+WHERE m.user_id = %s AND c.opened AND (m.until_seq IS NULL OR m.until_seq > m.since_seq)
+ORDER BY c.last_at DESC, c.conversation_id DESC
 """
 
 PREPARED = (OPEN, ACKNOWLEDGE)
@@ -72,6 +98,16 @@ class PostgresConversations:
         rows = await self._pool.query(GET, (conversation,))
         return _conversation(rows[0]) if rows else None
 
+    async def roster(self, conversation: str) -> Roster | None:
+        """See :class:`~chatd.interfaces.IConversationStore`."""
+        found = await self._pool.interact(_roster, conversation)
+        return found.get(conversation)
+
+    async def membership(self, conversation: str, user: str) -> Membership | None:
+        """See :class:`~chatd.interfaces.IConversationStore`."""
+        rows = await self._pool.query(MEMBERSHIP, (conversation, user))
+        return read_membership(rows[0]) if rows else None
+
     async def marks(self, conversation: str) -> list[Delivered]:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         rows = await self._pool.query(MARKS, (conversation,))
@@ -81,14 +117,14 @@ class PostgresConversations:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         at, id = before or (None, None)
         rows = await self._pool.query(PAGE, {"user": user, "at": at, "id": id, "limit": limit})
-        return [Listed(conversation=_conversation(row), delivered=row[6]) for row in rows]
+        return [Listed(conversation=_conversation(row), delivered=row[8]) for row in rows]
 
     async def positions(self, user: str, device: str) -> list[Position]:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         rows = await self._pool.query(POSITIONS, (device, user))
         return [
-            Position(conversation=conversation, last_seq=last_seq, acknowledged=seq, recent=recent)
-            for conversation, last_seq, seq, recent in rows
+            Position(conversation=conversation, last_seq=last_seq, acknowledged=seq, recent=recent, since=since)
+            for conversation, last_seq, seq, recent, since in rows
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:
@@ -96,12 +132,21 @@ class PostgresConversations:
         return await self._acks.submit(ack)
 
 
+async def _roster(cursor: Cursor, conversation: str) -> dict[str, Roster]:
+    """One transaction, since both tables are to be seen at one moment."""
+    await cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    rows = await cursor.query(RIGHTS, ([conversation],))
+    return await load_rosters(cursor, [row[0] for row in rows], rows)
+
+
 def _conversation(row: tuple[Any, ...]) -> Conversation:
-    conversation, kind, last_seq, created_at, last_at, members = row[:6]
+    conversation, kind, last_seq, created_at, last_at, member_count, profile, members = row[:8]
     return Conversation(
         conversation=conversation,
         kind=kind,
         members=tuple(members),
+        member_count=member_count or len(members),
+        profile=profile,
         last_seq=last_seq,
         created_at=created_at,
         last_at=last_at,

@@ -1,8 +1,20 @@
 """How a draft becomes an entry."""
 
 from datetime import datetime
+from typing import Final
 
 from chatd.records import Draft, Entry
+
+MESSAGE: Final = "message.created"
+"""The kind of entry that stands in the log's main body."""
+
+EDITED: Final = "message.edited"
+"""The kind of entry that replaces what a message says."""
+
+
+def plain(draft: Draft) -> bool:
+    """Whether this is a message that changes nothing but the end of its log."""
+    return draft.kind == MESSAGE and not (draft.begins or draft.revision or draft.elsewhere or draft.notices)
 
 
 def placed(draft: Draft, seq: int, time: datetime) -> Entry:
@@ -15,4 +27,5 @@ def placed(draft: Draft, seq: int, time: datetime) -> Entry:
         client_id=draft.client_id,
         kind=draft.kind,
         sealed=draft.sealed,
+        target=None if draft.revision is None else draft.revision.target,
     )

@@ -1,89 +1,97 @@
 """The log in PostgreSQL."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import psycopg2
 from zope.interface import implementer
 
-from chatd.errors import ChatdError, Conflict, NotFound
+from chatd.errors import ChatdError
 from chatd.interfaces import ILogStore
-from chatd.records import Appended, Cursor, Draft, Entry
-from chatd.store.arrays import bytea_array, plain_array, text_array
+from chatd.records import Appended, Cursor, Draft, Entry, KeptMessage, Page
+from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
+from chatd.store.changes import REPEATS, change, is_repeat, names, verdicts
+from chatd.store.pages import read_entry, read_messages
 from chatd.store.pool import Pool
 from chatd.store.prepared import execute
 from chatd.store.refusals import Refused, Repeated
 
 # One round trip and one commit for the whole batch. The counters are locked in the order of their ids, whatever the
 # order of the drafts, so that two workers with overlapping batches wait for each other instead of deadlocking; the
-# update then sees the latest committed counter even where it had to wait (READ COMMITTED looks again). A
-# conversation that is not there numbers nothing, so its drafts come back without a row. Receipts are inserted in one
-# order too: two batches with the same client_ids, in different conversations, meet nowhere else.
+# update then sees the latest committed counter even where it had to wait (READ COMMITTED looks again), and the rights
+# as well. Receipts are inserted in one order too: two batches with the same client_ids, in different conversations,
+# meet nowhere else.
+#
+# A draft is placed while the rights under which it was allowed stand, and where what it replies to is there; for any
+# other there is no row, and :mod:`~chatd.store.changes` has to look.
 APPEND = """
-PREPARE chatd_append (uuid[], text[], text[], bytea[], bytea[]) AS
+PREPARE chatd_append (uuid[], text[], text[], bytea[], bytea[], bigint[], bigint[], int[], text[], int[], bytea[]) AS
 WITH draft AS MATERIALIZED (
-    SELECT * FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY
-        AS d (conversation_id, author, client_id, digest, sealed, n)
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY
+        AS d (conversation_id, author, client_id, digest, sealed, access, reply_to, n)
 ), locked AS MATERIALIZED (
-    SELECT conversation_id FROM chatd.conversations
+    SELECT conversation_id, access FROM chatd.conversations
     WHERE conversation_id = ANY ($1) ORDER BY conversation_id FOR UPDATE
+), fit AS MATERIALIZED (
+    SELECT draft.*, coalesce(r.thread_seq, r.seq) AS thread_seq
+    FROM draft JOIN locked USING (conversation_id, access)
+    LEFT JOIN chatd.messages AS r ON r.conversation_id = draft.conversation_id AND r.seq = draft.reply_to
+    WHERE draft.reply_to IS NULL OR r.seq IS NOT NULL
 ), counted AS (
-    SELECT conversation_id, count(*) AS drafts FROM draft GROUP BY conversation_id
+    SELECT conversation_id, count(*) AS drafts FROM fit GROUP BY conversation_id
 ), advanced AS (
     UPDATE chatd.conversations AS c SET last_seq = c.last_seq + counted.drafts, last_at = now()
     FROM locked JOIN counted USING (conversation_id)
     WHERE c.conversation_id = locked.conversation_id
     RETURNING c.conversation_id, c.last_seq - counted.drafts AS base
 ), numbered AS (
-    SELECT draft.*, base + row_number() OVER (PARTITION BY conversation_id ORDER BY n) AS seq
-    FROM draft JOIN advanced USING (conversation_id)
+    SELECT fit.*, base + row_number() OVER (PARTITION BY conversation_id ORDER BY n) AS seq
+    FROM fit JOIN advanced USING (conversation_id)
 ), stored AS (
-    INSERT INTO chatd.messages (conversation_id, seq, at, author, client_id, sealed)
-    SELECT conversation_id, seq, now(), author, client_id, sealed FROM numbered
+    INSERT INTO chatd.messages (conversation_id, seq, at, author, client_id, sealed, thread_seq)
+    SELECT conversation_id, seq, now(), author, client_id, sealed, thread_seq FROM numbered
 ), receipted AS (
     INSERT INTO chatd.receipts (user_id, client_id, conversation_id, seq, at, digest)
     SELECT author, client_id, conversation_id, seq, now(), digest FROM numbered
     ORDER BY author COLLATE "C", client_id COLLATE "C"
+), mentioned AS (
+    INSERT INTO chatd.mentions (conversation_id, user_id, seq)
+    SELECT DISTINCT conversation_id, user_id, seq FROM unnest($8, $9) AS m (n, user_id) JOIN numbered USING (n)
+), findable AS (
+    INSERT INTO chatd.search_tokens (conversation_id, token, seq)
+    SELECT DISTINCT conversation_id, token, seq FROM unnest($10, $11) AS t (n, token) JOIN numbered USING (n)
 )
 SELECT n, seq, now() FROM numbered
 """
 
-REPEATS = """
-SELECT d.n, r.conversation_id, r.seq, r.at, r.digest
-FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS d (author, client_id, n)
-JOIN chatd.receipts AS r ON r.user_id = d.author AND r.client_id = d.client_id
-"""
-
 # Both bodies of a log are read from their index and merged by seq. Logs have no holes, so the counters tell without
-# reading how much stands behind each cursor, and which cursors are beyond the limit: they are not looked at.
+# reading how much stands behind each cursor, and which cursors are beyond the limit: they are not looked at. What
+# the reader may see of a log is looked up here and now, since nothing that was found out earlier need still hold.
 ENTRIES = """
-WITH wanted AS (
-    SELECT w.conversation_id, w.seq, w.n,
-           sum(c.last_seq - w.seq) OVER (ORDER BY w.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+WITH visible AS (
+    SELECT w.conversation_id, w.n, greatest(w.seq, m.since_seq) AS low, least(c.last_seq, m.until_seq) AS high
     FROM unnest(%(conversations)s::uuid[], %(after)s::bigint[]) WITH ORDINALITY AS w (conversation_id, seq, n)
-    JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id AND c.last_seq > w.seq
+    JOIN chatd.members AS m ON m.conversation_id = w.conversation_id AND m.user_id = %(reader)s
+    JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id
+), wanted AS (
+    SELECT visible.*, sum(high - low) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM visible WHERE high > low
 )
 SELECT e.* FROM wanted AS w
 CROSS JOIN LATERAL (
-    (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed
+    (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed,
+            NULL::bigint AS target_seq
      FROM chatd.messages AS m
-     WHERE m.conversation_id = w.conversation_id AND m.seq > w.seq ORDER BY m.seq LIMIT %(limit)s)
+     WHERE m.conversation_id = w.conversation_id AND m.seq > w.low AND m.seq <= w.high
+     ORDER BY m.seq LIMIT %(limit)s)
     UNION ALL
-    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed
+    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq
      FROM chatd.changes AS c
-     WHERE c.conversation_id = w.conversation_id AND c.seq > w.seq ORDER BY c.seq LIMIT %(limit)s)
+     WHERE c.conversation_id = w.conversation_id AND c.seq > w.low AND c.seq <= w.high
+     ORDER BY c.seq LIMIT %(limit)s)
     ORDER BY seq LIMIT %(limit)s
 ) AS e
 WHERE coalesce(w.before, 0) < %(limit)s
 ORDER BY w.n, e.seq LIMIT %(limit)s
 """
-
-MESSAGES = """
-SELECT conversation_id, seq, at, author, client_id, 'message.created', sealed FROM chatd.messages
-WHERE conversation_id = %s AND seq > %s AND seq < %s ORDER BY seq {direction} LIMIT %s
-"""
-OLDEST_MESSAGES = MESSAGES.format(direction="ASC")
-NEWEST_MESSAGES = MESSAGES.format(direction="DESC")
 
 # Every statement finds its rows by an index, and pages are read in its order. The planner sees it otherwise where its
 # statistics are old: it reads a table that it takes for small, or all of a log that it takes for short, to sort it.
@@ -99,8 +107,10 @@ class PostgresLog:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""
+        mentions = [(n, user) for n, draft in enumerate(drafts, start=1) for user in draft.mentions]
+        tokens = [(n, token) for n, draft in enumerate(drafts, start=1) for token in draft.tokens]
         try:
             rows = await execute(
                 self._pool,
@@ -110,60 +120,43 @@ class PostgresLog:
                 text_array(draft.client_id for draft in drafts),
                 bytea_array(draft.digest for draft in drafts),
                 bytea_array(draft.sealed for draft in drafts),
+                plain_array(draft.roster.access for draft in drafts),
+                nullable_array(draft.reply_to for draft in drafts),
+                plain_array(n for n, _ in mentions),
+                text_array(user for _, user in mentions),
+                plain_array(n for n, _ in tokens),
+                bytea_array(token for _, token in tokens),
             )
         except Refused as refused:
-            if _is_repeat(refused.__cause__):
+            if is_repeat(refused.__cause__):
                 raise Repeated from refused
             raise
-        verdicts: list[Appended | ChatdError | None] = [None] * len(drafts)
+        placed: list[Appended | None] = [None] * len(drafts)
         for n, seq, at in rows:
-            verdicts[n - 1] = Appended(conversation=drafts[n - 1].conversation, seq=seq, time=at)
-        return [NotFound() if verdict is None else verdict for verdict in verdicts]
+            placed[n - 1] = Appended(conversation=drafts[n - 1].conversation, seq=seq, time=at)
+        return placed
+
+    async def change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        return await change(self._pool, drafts)
 
     async def repeats(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""
-        rows = await self._pool.query(
-            REPEATS,
-            (text_array(draft.author for draft in drafts), text_array(draft.client_id for draft in drafts)),
-        )
-        found: list[Appended | ChatdError | None] = [None] * len(drafts)
-        for n, conversation, seq, at, digest in rows:
-            same = bytes(digest) == drafts[n - 1].digest
-            found[n - 1] = Appended(conversation=conversation, seq=seq, time=at) if same else Conflict()
-        return found
+        return verdicts(await self._pool.query(REPEATS, names(drafts)), drafts)
 
-    async def entries(self, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
+    async def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         rows = await self._pool.query(
             ENTRIES,
             {
+                "reader": reader,
                 "conversations": plain_array(cursor.conversation for cursor in cursors),
                 "after": plain_array(cursor.seq for cursor in cursors),
                 "limit": limit,
             },
         )
-        return [_entry(row) for row in rows]
+        return [read_entry(row) for row in rows]
 
-    async def messages(self, conversation: str, low: int, high: int, limit: int, newest: bool) -> list[Entry]:
+    async def messages(self, page: Page) -> list[KeptMessage]:
         """See :class:`~chatd.interfaces.ILogStore`."""
-        statement = NEWEST_MESSAGES if newest else OLDEST_MESSAGES
-        rows = await self._pool.query(statement, (conversation, low, high, limit))
-        entries = [_entry(row) for row in rows]
-        return entries[::-1] if newest else entries
-
-
-def _is_repeat(cause: BaseException | None) -> bool:
-    return isinstance(cause, psycopg2.errors.UniqueViolation) and cause.diag.constraint_name == "receipts_pkey"
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    conversation, seq, at, author, client_id, kind, sealed = row
-    return Entry(
-        conversation=conversation,
-        seq=seq,
-        time=at,
-        author=author,
-        client_id=client_id,
-        kind=kind,
-        sealed=bytes(sealed),
-    )
+        return await read_messages(self._pool, page)

@@ -3,9 +3,10 @@
 Nothing in it waits, so every call is a transaction by itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
 from zope.interface import implementer
 
 from chatd.errors import ChatdError, Conflict, Invalid, NotFound
@@ -19,44 +20,88 @@ from chatd.records import (
     Delivered,
     Draft,
     Entry,
+    KeptMessage,
     Listed,
+    Membership,
+    MessageState,
+    Page,
     Position,
+    Roster,
     WrappedKey,
+    plain_roster,
 )
-from chatd.store.entries import placed
+from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
+from chatd.store.entries import EDITED, MESSAGE, placed
 from chatd.store.refusals import Repeated
 
-MESSAGE = "message.created"
 RECENT = timedelta(minutes=1)
 
 
 class _Log:
     """One conversation. The entry with ``seq`` n stands at index n - 1."""
 
-    def __init__(self, conversation: str, kind: ConversationKind, members: Sequence[str], at: datetime) -> None:
-        self.conversation = conversation
-        self.kind = kind
+    def __init__(self, roster: Roster, at: datetime) -> None:
+        self.roster = roster
         self.created_at = self.last_at = at
         self.entries: list[Entry] = []
-        self.marks = dict.fromkeys(sorted(members), 0)
+        self.people: dict[str, Membership] = {**roster.members, **roster.others}
+        self.marks = dict.fromkeys(sorted(roster.members), 0)
         self.cursors: dict[tuple[str, str], int] = {}
+        self.states: dict[int, MessageState] = {}
+        self.mentions: dict[int, tuple[str, ...]] = {}
+        self.tokens: dict[int, tuple[bytes, ...]] = {}
 
-    def add(self, draft: Draft, at: datetime) -> Entry:
+    @property
+    def conversation(self) -> str:
+        return self.roster.conversation
+
+    def add(self, draft: Draft, at: datetime, thread: int | None = None) -> Entry:
         entry = placed(draft, len(self.entries) + 1, at)
         self.entries.append(entry)
         self.last_at = at
+        if draft.kind == MESSAGE:
+            self.states[entry.seq] = MessageState(author=draft.author, time=at, thread=thread)
+            self.mentions[entry.seq], self.tokens[entry.seq] = draft.mentions, draft.tokens
+        elif draft.kind == EDITED and draft.revision is not None:
+            self.mentions[draft.revision.target], self.tokens[draft.revision.target] = draft.mentions, draft.tokens
         return entry
+
+    def revise(self, seq: int, state: MessageState) -> None:
+        """What becomes of a message; a deleted one is overwritten, and its edits too."""
+        self.states[seq] = state
+        if state.deleted is not None:
+            self.mentions.pop(seq, None)
+            self.tokens.pop(seq, None)
+            self.entries = [
+                replace(entry, sealed=b"") if entry.seq == seq or _edits(entry, seq) else entry
+                for entry in self.entries
+            ]
+
+    def visible(self, user: str, *, history: bool = False) -> tuple[int, int]:
+        """The log is theirs behind the first and up to the second."""
+        membership = self.people.get(user)
+        if membership is None:
+            return 0, 0
+        everything = history and self.roster.rules.history == "all" and membership.standing == "member"
+        end = len(self.entries)
+        return 0 if everything else membership.since, end if membership.until is None else min(end, membership.until)
 
     @property
     def row(self) -> Conversation:
         return Conversation(
             conversation=self.conversation,
-            kind=self.kind,
-            members=tuple(self.marks),
+            kind=self.roster.kind,
+            members=() if self.roster.kind == "group" else tuple(sorted(self.people)),
+            member_count=len(self.roster.members),
+            profile=self.roster.profile,
             last_seq=len(self.entries),
             created_at=self.created_at,
             last_at=self.last_at,
         )
+
+
+def _edits(entry: Entry, seq: int) -> bool:
+    return entry.kind == EDITED and entry.target == seq
 
 
 class MemoryDatabase:
@@ -65,19 +110,21 @@ class MemoryDatabase:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
         self.logs: dict[str, _Log] = {}
-        self.by_user: dict[str, list[_Log]] = {}
         self.receipts: dict[tuple[str, str], tuple[Appended, bytes]] = {}
         self.keys: dict[str, WrappedKey] = {}
+        self.hidden: set[tuple[str, str, int]] = set()
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
-        log = self.logs[conversation] = _Log(conversation, kind, members, self.now())
-        for member in log.marks:
-            self.by_user.setdefault(member, []).append(log)
+        return self.begin(plain_roster(conversation, kind, sorted(members)))
+
+    def begin(self, roster: Roster) -> _Log:
+        log = self.logs[roster.conversation] = _Log(roster, self.now())
         return log
 
     def logs_of(self, user: str) -> list[_Log]:
-        """The logs that a person reads, the latest first."""
-        return sorted(self.by_user.get(user, ()), key=lambda log: (log.last_at, log.conversation), reverse=True)
+        """The logs that a person has to do with, the latest first."""
+        found = [log for log in self.logs.values() if user in log.people]
+        return sorted(found, key=lambda log: (log.last_at, log.conversation), reverse=True)
 
 
 @implementer(ILogStore)
@@ -87,22 +134,70 @@ class MemoryLog:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""
-        present = [draft for draft in drafts if draft.conversation in self._database.logs]
-        if any((draft.author, draft.client_id) in self._database.receipts for draft in present):
+        fit = [draft for draft in drafts if self._fits(draft)]
+        if any((draft.author, draft.client_id) in self._database.receipts for draft in fit):
             raise Repeated
         at = self._database.now()
-        return [self._append(draft, at) for draft in drafts]
+        return [self._append(draft, at) if draft in fit else None for draft in drafts]
 
-    def _append(self, draft: Draft, at: datetime) -> Appended | ChatdError:
+    def _fits(self, draft: Draft) -> bool:
         log = self._database.logs.get(draft.conversation)
-        if log is None:
-            return NotFound()
-        entry = log.add(draft, at)
+        if log is None or log.roster.access != draft.roster.access:
+            return False
+        return draft.reply_to is None or draft.reply_to in log.states
+
+    def _append(self, draft: Draft, at: datetime) -> Appended:
+        log = self._database.logs[draft.conversation]
+        thread = None if draft.reply_to is None else log.states[draft.reply_to].thread or draft.reply_to
+        entry = log.add(draft, at, thread)
+        return self._receipt(draft, entry)
+
+    def _receipt(self, draft: Draft, entry: Entry) -> Appended:
         appended = Appended(conversation=entry.conversation, seq=entry.seq, time=entry.time)
         self._database.receipts[draft.author, draft.client_id] = appended, draft.digest
         return appended
+
+    async def change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        database, begun = self._database, beginnings(drafts)
+        states = {}
+        for conversation in named(drafts):
+            log = database.logs.get(conversation)
+            if log is not None:
+                states[conversation] = LogState(log.roster, len(log.entries))
+            elif conversation in begun:
+                states[conversation] = LogState(begun[conversation], 0, begun=True)
+        messages = {
+            (conversation, seq): database.logs[conversation].states[seq]
+            for conversation, seq in targets(drafts)
+            if conversation in database.logs and seq in database.logs[conversation].states
+        }
+        known = [self._repeat(draft) for draft in drafts]
+        outcome = decide(drafts, known, states, messages, database.now())
+        self._write(outcome, states)
+        return outcome.verdicts
+
+    def _write(self, outcome: Outcome, states: Mapping[str, LogState]) -> None:
+        if not outcome.entries:
+            return
+        database = self._database
+        for conversation, state in states.items():
+            log = database.logs.get(conversation) or database.begin(state.roster)
+            log.people.update(state.first_members)
+            log.roster = state.roster
+        for (conversation, user), membership in outcome.memberships.items():
+            log = database.logs[conversation]
+            log.people[user] = membership
+            log.marks.setdefault(user, 0)
+        for draft, entry in zip(outcome.written, outcome.entries, strict=True):
+            thread = outcome.threads.get((entry.conversation, entry.seq))
+            database.logs[entry.conversation].add(draft, entry.time, thread)
+        for draft, entry in outcome.receipts:
+            self._receipt(draft, entry)
+        for (conversation, seq), revised in outcome.revised.items():
+            database.logs[conversation].revise(seq, revised)
 
     async def repeats(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""
@@ -115,22 +210,40 @@ class MemoryLog:
         appended, digest = receipt
         return appended if digest == draft.digest else Conflict()
 
-    async def entries(self, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
+    async def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         found: list[Entry] = []
         for cursor in cursors:
             log = self._database.logs.get(cursor.conversation)
             if log is not None:
-                found += log.entries[cursor.seq : cursor.seq + limit - len(found)]
+                low, high = log.visible(reader)
+                visible = log.entries[max(low, cursor.seq) : high]
+                found += visible[: limit - len(found)]
         return found
 
-    async def messages(self, conversation: str, low: int, high: int, limit: int, newest: bool) -> list[Entry]:
+    async def messages(self, page: Page) -> list[KeptMessage]:
         """See :class:`~chatd.interfaces.ILogStore`."""
-        log = self._database.logs.get(conversation)
+        log = self._database.logs.get(page.conversation)
         if log is None:
             return []
-        found = [entry for entry in log.entries[max(low, 0) : max(high - 1, 0)] if entry.kind == MESSAGE]
-        return found[max(len(found) - limit, 0) :] if newest else found[:limit]
+        low, high = log.visible(page.reader, history=True)
+        entries = log.entries[max(low, page.low, 0) : max(min(high, page.high - 1), 0)]
+        found = [self._kept(log, entry) for entry in entries if entry.kind == MESSAGE]
+        found = [kept for kept in found if self._wanted(kept, page)]
+        return found[max(len(found) - page.limit, 0) :] if page.newest else found[: page.limit]
+
+    def _kept(self, log: _Log, entry: Entry) -> KeptMessage:
+        state = log.states[entry.seq]
+        return KeptMessage(
+            entry=entry, state=state, edit=None if state.edited is None else log.entries[state.edited - 1]
+        )
+
+    def _wanted(self, kept: KeptMessage, page: Page) -> bool:
+        if (page.reader, page.conversation, kept.entry.seq) in self._database.hidden:
+            return False
+        if page.pinned and kept.state.pinned is None:
+            return False
+        return page.thread is None or kept.state.thread == page.thread
 
 
 @implementer(IConversationStore)
@@ -144,15 +257,19 @@ class MemoryConversations:
         self, conversation: str, kind: ConversationKind, members: Sequence[str], notices: Sequence[Draft]
     ) -> list[Entry]:
         """See :class:`~chatd.interfaces.IConversationStore`."""
-        if conversation in self._database.logs:
+        log = self._database.logs.get(conversation)
+        if log is None:
+            self._database.create(conversation, kind, members)
+        elif log.roster.opened or any(one.blocking for one in log.roster.members.values()):
             return []
-        self._database.create(conversation, kind, members)
+        else:
+            log.roster = replace(log.roster, opened=True, access=log.roster.access + 1)
         return [self._notify(notice) for notice in notices]
 
     def _notify(self, notice: Draft) -> Entry:
         queue = self._database.logs.get(notice.conversation)
         if queue is None:
-            queue = self._database.create(notice.conversation, "queue", notice.audience)
+            queue = self._database.begin(notice.roster)
         return queue.add(notice, self._database.now())
 
     async def get(self, conversation: str) -> Conversation | None:
@@ -160,17 +277,32 @@ class MemoryConversations:
         log = self._database.logs.get(conversation)
         return None if log is None else log.row
 
+    async def roster(self, conversation: str) -> Roster | None:
+        """See :class:`~chatd.interfaces.IConversationStore`."""
+        log = self._database.logs.get(conversation)
+        return None if log is None else log.roster
+
+    async def membership(self, conversation: str, user: str) -> Membership | None:
+        """See :class:`~chatd.interfaces.IConversationStore`."""
+        log = self._database.logs.get(conversation)
+        return None if log is None else log.people.get(user)
+
     async def marks(self, conversation: str) -> list[Delivered]:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         log = self._database.logs.get(conversation)
-        return [] if log is None else [Delivered(user=user, seq=seq) for user, seq in log.marks.items()]
+        if log is None:
+            return []
+        return [Delivered(user=user, seq=log.marks[user]) for user in sorted(log.roster.members)]
 
     async def page(self, user: str, before: tuple[datetime, str] | None, limit: int) -> list[Listed]:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         found = [
             log
             for log in self._database.logs_of(user)
-            if log.kind != "queue" and log.entries and (before is None or (log.last_at, log.conversation) < before)
+            if log.roster.kind != "queue"
+            and user in log.roster.members
+            and log.entries
+            and (before is None or (log.last_at, log.conversation) < before)
         ]
         return [Listed(conversation=log.row, delivered=log.marks[user]) for log in found[:limit]]
 
@@ -180,19 +312,21 @@ class MemoryConversations:
         return [
             Position(
                 conversation=log.conversation,
-                last_seq=len(log.entries),
+                last_seq=log.visible(user)[1],
                 acknowledged=log.cursors.get((user, device)),
                 recent=log.last_at > recent,
+                since=log.people[user].since,
             )
             for log in self._database.logs_of(user)
+            if log.roster.opened and _sees_anything(log.people[user])
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         log = self._database.logs.get(ack.conversation)
-        if log is None or ack.user not in log.marks:
+        if log is None or ack.user not in log.people:
             raise NotFound
-        if ack.seq > len(log.entries):
+        if ack.seq > log.visible(ack.user)[1]:
             raise Invalid("`seq` is beyond the end of the log.")
         device = ack.user, ack.device
         log.cursors[device] = max(ack.seq, log.cursors.get(device, 0))
@@ -200,6 +334,10 @@ class MemoryConversations:
         if moved:
             log.marks[ack.user] = ack.seq
         return moved
+
+
+def _sees_anything(membership: Membership) -> bool:
+    return membership.until is None or membership.until > membership.since
 
 
 @implementer(IKeyStore)

@@ -19,19 +19,24 @@ class Opening(Record, frozen=True, kw_only=True, gc=False):
     notices: tuple[Draft, ...]
 
 
-# Only what was created has members and notices. A person's event queue comes into being with the first notice in it.
-# Rows of conversations are touched in the order of their ids, first the new ones, then the queues: whoever has come
-# to the queues waits for nobody who has not.
+# Only what was created has members and notices, or what was there without its people having been told, unless one of
+# them blocks the other. A person's event queue comes into being with the first notice in it. Rows of conversations are
+# touched in the order of their ids, first the new ones, then the queues: whoever has come to the queues waits for
+# nobody who has not.
 OPEN = """
 PREPARE chatd_open (uuid[], text[], uuid[], text[], uuid[], uuid[], text[], text[], text[], text[], bytea[]) AS
 WITH created AS (
-    INSERT INTO chatd.conversations (conversation_id, kind)
+    INSERT INTO chatd.conversations AS c (conversation_id, kind)
     SELECT * FROM unnest($1, $2) AS o (conversation_id, kind) ORDER BY conversation_id
-    ON CONFLICT (conversation_id) DO NOTHING RETURNING conversation_id
+    ON CONFLICT (conversation_id) DO UPDATE SET opened = true, access = c.access + 1
+    WHERE NOT c.opened AND NOT EXISTS (
+        SELECT FROM chatd.members AS m WHERE m.conversation_id = c.conversation_id AND m.blocking
+    )
+    RETURNING conversation_id
 ), joined AS (
     INSERT INTO chatd.members (conversation_id, user_id)
     SELECT conversation_id, user_id FROM unnest($3, $4) AS m (conversation_id, user_id)
-    JOIN created USING (conversation_id)
+    JOIN created USING (conversation_id) ON CONFLICT (conversation_id, user_id) DO NOTHING
 ), notice AS MATERIALIZED (
     SELECT d.* FROM unnest($5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY
         AS d (conversation_id, queue_id, reader, kind, author, client_id, sealed, n)
@@ -77,7 +82,7 @@ async def open_conversations(pool: Pool, batch: Sequence[Waiting[Opening, list[E
         text_array(member for _, member in members),
         plain_array(conversation for conversation, _ in notices),
         plain_array(notice.conversation for _, notice in notices),
-        text_array(notice.audience[0] for _, notice in notices),
+        text_array(next(iter(notice.roster.members)) for _, notice in notices),
         text_array(notice.kind for _, notice in notices),
         text_array(notice.author for _, notice in notices),
         text_array(notice.client_id for _, notice in notices),

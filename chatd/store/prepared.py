@@ -7,7 +7,7 @@ import psycopg2
 from chatd.store.pool import Pool
 from chatd.store.refusals import Refused
 
-_UNFIT = (
+UNFIT = (
     psycopg2.DataError,
     psycopg2.IntegrityError,
     psycopg2.errors.ProgramLimitExceeded,  # too long for an index
@@ -23,5 +23,5 @@ async def execute(pool: Pool, statement: str, *columns: str) -> list[tuple[Any, 
     places = ", ".join(["%s"] * len(columns))
     try:
         return await pool.query(f"EXECUTE {statement} ({places})", columns, writes=True, retry=True)
-    except _UNFIT as error:
+    except UNFIT as error:
         raise Refused from error

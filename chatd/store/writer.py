@@ -1,10 +1,11 @@
 """The log writer: from drafts to committed, numbered, published entries.
 
-What arrives while a batch is in flight is committed as the next batch. The common case takes one statement; the
-unique index of the receipts finds repeats, and only a batch that it refuses is looked at more closely.
+What arrives while a batch is in flight is committed as the next batch. The common case, plain messages, takes
+one statement; the unique index of the receipts finds repeats, and only a batch that it refuses is looked at more
+closely. Everything else, and messages whose author's rights have changed meanwhile, is decided in the transaction.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -12,8 +13,9 @@ from zope.interface import implementer
 from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
 from chatd.interfaces import IBus, ILog, ILogStore
 from chatd.records import Appended, Draft, Publication
+from chatd.state.directory import Directory
 from chatd.store.batcher import Batcher, Waiting
-from chatd.store.entries import placed
+from chatd.store.entries import placed, plain
 from chatd.store.refusals import Repeated
 
 ATTEMPTS = 3
@@ -23,6 +25,7 @@ MAX_DOUBTFUL = 100_000
 """Of how many logs a writer remembers that they may hold what was never published."""
 
 Pending = Waiting[Draft, Appended]
+Store = Callable[[Sequence[Draft]], Awaitable[Sequence[Appended | ChatdError | None]]]
 
 
 @implementer(ILog)
@@ -30,10 +33,17 @@ class LogWriter:
     """One per worker. ``failed`` is told of every unforeseen exception."""
 
     def __init__(
-        self, store: ILogStore, bus: IBus, *, max_waiting: int, failed: Callable[[BaseException], None]
+        self,
+        store: ILogStore,
+        bus: IBus,
+        directory: Directory,
+        *,
+        max_waiting: int,
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._store = store
         self._bus = bus
+        self._directory = directory
         self._failed = failed
         self._doubtful: dict[str, None] = {}
         self._batcher: Batcher[Draft, Appended] = Batcher(self._commit, max_waiting=max_waiting, failed=failed)
@@ -62,12 +72,21 @@ class LogWriter:
             batch = await self._unknown(others)
 
     async def _append(self, batch: Sequence[Pending]) -> None:
-        """Commit drafts that differ in name."""
+        """Commit drafts that differ in name: plain messages in one stroke, then what has to be looked at."""
+        plain = _plain(batch)
+        if plain:
+            await self._store_all(plain, self._store.append)
+        others = [pending for pending in batch if pending.verdict is None]
+        if others:
+            await self._store_all(others, self._store.change)
+
+    async def _store_all(self, batch: Sequence[Pending], store: Store) -> None:
+        """Settle everything that ``store`` answers."""
         doubt: OutcomeUnknown | None = None
         try:
             for _ in range(ATTEMPTS):
                 try:
-                    verdicts = await self._store.append([pending.item for pending in batch])
+                    verdicts = await store([pending.item for pending in batch])
                 except Repeated:
                     pass
                 except OutcomeUnknown as unknown:
@@ -85,7 +104,7 @@ class LogWriter:
             raise doubt from error
         finally:
             if doubt is not None:
-                self._doubt(pending.item.conversation for pending in batch if pending.verdict is None)
+                self._doubt(_logs(pending.item for pending in batch if pending.verdict is None))
 
     async def _unknown(self, batch: Sequence[Pending]) -> list[Pending]:
         """Answer those that stand in the log already; the rest is new.
@@ -101,16 +120,40 @@ class LogWriter:
         self._settle([pending for pending, _ in known], [place for _, place in known], found=True)
         return [pending for pending, place in zip(batch, found, strict=True) if place is None]
 
-    def _settle(self, batch: Sequence[Pending], verdicts: Sequence[Appended | ChatdError], *, found: bool) -> None:
-        """Reply, then publish: the author hears of the commit first."""
-        publications = []
+    def _settle(
+        self, batch: Sequence[Pending], verdicts: Sequence[Appended | ChatdError | None], *, found: bool
+    ) -> None:
+        """Reply, then publish: the author hears of the commit first. Without a verdict nothing has been stored."""
+        publications: list[Publication] = []
         for pending, verdict in zip(batch, verdicts, strict=True):
-            pending.settle(verdict)
             if isinstance(verdict, Appended):
-                doubtful = found or (bool(self._doubtful) and verdict.conversation in self._doubtful)
-                publications.append(_publication(pending.item, verdict, doubtful=doubtful, found=found))
+                self._learn(verdict)
+                publications += self._publications(pending.item, verdict, found=found)
+            if verdict is not None:
+                pending.settle(verdict)
         if publications:
             self._publish(publications, found=found)
+
+    def _learn(self, appended: Appended) -> None:
+        for roster in (appended.roster, *appended.elsewhere):
+            if roster is not None:
+                self._directory.learn(roster)
+
+    def _publications(self, draft: Draft, appended: Appended, *, found: bool) -> Iterator[Publication]:
+        """What was ``found`` goes out without its content, so that nobody is offered it: it may be as old as the log.
+
+        Where it was missed it is read from there.
+        """
+        # Of a repeat the notices are not looked up: they stand in queues, whose readers have synced or will.
+        notices = zip(draft.notices, appended.notices, strict=False)
+        entries = [(draft, placed(draft, appended.seq, appended.time)), *notices]
+        for one, entry in entries:
+            yield Publication(
+                entry=entry,
+                audience=appended.audience if one is draft and appended.audience is not None else one.audience,
+                content=None if found else one.content,
+                doubtful=found or (bool(self._doubtful) and entry.conversation in self._doubtful),
+            )
 
     def _publish(self, publications: Sequence[Publication], *, found: bool) -> None:
         """What was found again says nothing of what else is missing, and takes no doubt away."""
@@ -142,11 +185,30 @@ def _apart(batch: Iterable[Pending]) -> tuple[dict[tuple[str, str], Pending], li
     return firsts, echoes
 
 
-def _publication(draft: Draft, appended: Appended, *, doubtful: bool, found: bool) -> Publication:
-    """What was ``found`` goes out without its content, so that nobody is offered it: it may be as old as the log.
+def _plain(batch: Sequence[Pending]) -> list[Pending]:
+    """Those that can go in one stroke: messages that are allowed as far as is known.
 
-    Where it was missed it is read from there.
+    In each conversation all of them or none, since they keep their order.
     """
-    entry = placed(draft, appended.seq, appended.time)
-    content = None if found else draft.content
-    return Publication(entry=entry, audience=draft.audience, content=content, doubtful=doubtful)
+    access: dict[str, int] = {}
+    special: set[str] = set()
+    for draft in (pending.item for pending in batch):
+        known = access.setdefault(draft.conversation, draft.roster.access)
+        if known != draft.roster.access or not plain(draft) or not _allowed(draft):
+            special.add(draft.conversation)
+    return [pending for pending in batch if pending.item.conversation not in special]
+
+
+def _allowed(draft: Draft) -> bool:
+    try:
+        return draft.decide(draft.roster, 0) is draft.roster
+    except ChatdError:
+        return False
+
+
+def _logs(drafts: Iterable[Draft]) -> Iterator[str]:
+    """All logs that these drafts would have changed."""
+    for draft in drafts:
+        yield draft.conversation
+        for notice in draft.notices:
+            yield notice.conversation

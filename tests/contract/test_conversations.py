@@ -16,8 +16,8 @@ def started(calls):
     return [Deferred.fromCoroutine(call) for call in calls]
 
 
-async def log_of(stores, conversation):
-    return await stores.log.entries([Cursor(conversation=conversation, seq=0)], 1000)
+async def log_of(stores, conversation, reader):
+    return await stores.log.entries(reader, [Cursor(conversation=conversation, seq=0)], 1000)
 
 
 async def acknowledged(stores, user, device, conversation):
@@ -68,7 +68,7 @@ async def test_an_event_queue_begins_with_the_first_notice_in_it(stores):
     assert (entry.conversation, entry.seq) == (queue, 1)
     assert (entry.author, entry.client_id) == (news.author, news.client_id)
     assert (entry.kind, entry.sealed) == ("conversation.created", news.sealed)
-    assert await log_of(stores, queue) == [entry]
+    assert await log_of(stores, queue, reader) == [entry]
     found = await stores.conversations.get(queue)
     assert (found.kind, found.members, found.last_seq) == ("queue", (reader,), 1)
 
@@ -80,7 +80,7 @@ async def test_notices_are_answered_in_their_order_whatever_their_queues(stores)
     entries = await stores.conversations.open(new_id(), "direct", (alice[1], bob[1]), notices)
     assert texts(entries) == ["a", "b", "c"]
     assert [(entry.conversation, entry.seq) for entry in entries] == [(bob[0], 1), (alice[0], 1), (bob[0], 2)]
-    assert await log_of(stores, bob[0]) == [entries[0], entries[2]]
+    assert await log_of(stores, *bob) == [entries[0], entries[2]]
 
 
 @pytest_twisted.ensureDeferred
@@ -92,7 +92,7 @@ async def test_a_conversation_that_is_there_is_left_as_it_is_and_nobody_is_told(
     )
     assert again == []
     assert (await stores.conversations.get(conversation)).members == (reader,)
-    assert texts(await log_of(stores, queue)) == ["first"]
+    assert texts(await log_of(stores, queue, reader)) == ["first"]
 
 
 @pytest_twisted.ensureDeferred
@@ -104,7 +104,7 @@ async def test_of_many_that_open_a_conversation_at_once_exactly_one_tells_of_it(
     ]
     told = await gatherResults(started([before, *opening]))
     assert sorted(len(entries) for entries in told[1:]) == [0, 0, 0, 0, 1]
-    assert await log_of(stores, queue) == [entry for entries in told for entry in entries]
+    assert await log_of(stores, queue, reader) == [entry for entries in told for entry in entries]
 
 
 @pytest_twisted.ensureDeferred
@@ -117,7 +117,7 @@ async def test_a_queue_has_no_holes_and_its_notices_are_answered_in_their_order(
 
     await gatherResults(started(open_and_tell(n) for n in range(20)))
     assert [entry.seq for entry in answered] == list(range(1, 21))
-    assert await log_of(stores, queue) == answered
+    assert await log_of(stores, queue, reader) == answered
 
 
 # Lists

@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.errors import Conflict, NotFound
-from chatd.records import Appended, Cursor
+from chatd.records import Appended, Cursor, MessageState, Page
 from chatd.store.refusals import Repeated
 from tests.kit.stores import draft, new_client_id, new_id, new_user, notice, open_one, say, texts
 
@@ -16,6 +16,14 @@ LARGEST = 2**53 - 1
 
 def at(conversation, seq=0):
     return Cursor(conversation=conversation, seq=seq)
+
+
+def page(conversation, low=0, high=LARGEST, limit=10, *, newest=True, reader="alice", **more):
+    return Page(conversation=conversation, reader=reader, low=low, high=high, limit=limit, newest=newest, **more)
+
+
+def said(messages):
+    return texts([kept.entry for kept in messages])
 
 
 async def opened_with_notices(stores, queue, reader, *said):
@@ -52,7 +60,7 @@ async def test_batches_at_the_same_time_leave_no_hole_and_give_no_number_twice(s
     batches = [[draft(conversations[(n + i) % 3], f"{n}/{i}") for i in range(6)] for n in range(8)]
     verdicts = await gatherResults([Deferred.fromCoroutine(stores.log.append(batch)) for batch in batches])
     for conversation in conversations:
-        entries = await stores.log.entries([at(conversation)], 100)
+        entries = await stores.log.entries("alice", [at(conversation)], 100)
         assert [entry.seq for entry in entries] == list(range(1, 17))
         told = {
             draft.client_id: place.seq
@@ -71,9 +79,10 @@ async def test_only_drafts_for_a_conversation_that_is_not_there_are_not_found(st
     conversation, nowhere = await open_one(stores), new_id()
     lost = draft(nowhere)
     places = await stores.log.append([draft(conversation), lost, draft(conversation)])
-    assert isinstance(places[1], NotFound)
+    assert places[1] is None
     assert [places[0].seq, places[2].seq] == [1, 2]
-    assert await stores.log.entries([at(nowhere)], 10) == []
+    assert [type(verdict) for verdict in await stores.log.change([lost])] == [NotFound]
+    assert await stores.log.entries("alice", [at(nowhere)], 10) == []
     assert await stores.log.repeats([lost]) == [None]
 
 
@@ -85,7 +94,7 @@ async def test_a_batch_with_a_client_id_that_was_used_before_changes_nothing(sto
     for again in (first, draft(conversation, "else", client_id=first.client_id)):
         with pytest.raises(Repeated):
             await stores.log.append([draft(other), again, draft(conversation)])
-    assert texts(await stores.log.entries([at(conversation), at(other)], 10)) == ["first"]
+    assert texts(await stores.log.entries("alice", [at(conversation), at(other)], 10)) == ["first"]
     assert [place.seq for place in await stores.log.append([draft(conversation)])] == [2]
 
 
@@ -127,7 +136,7 @@ async def test_entries_are_what_was_put_in(stores):
     sealed = bytes(range(256))
     put = draft(conversation, author=new_user('O\'Brien \\ {"a",NULL}'), client_id='"\\{},!~', sealed=sealed)
     [place] = await stores.log.append([put])
-    [entry] = await stores.log.entries([at(conversation)], 10)
+    [entry] = await stores.log.entries("alice", [at(conversation)], 10)
     assert (entry.conversation, entry.seq, entry.time) == (conversation, 1, place.time)
     assert (entry.author, entry.client_id, entry.kind, entry.sealed) == (
         put.author,
@@ -135,7 +144,9 @@ async def test_entries_are_what_was_put_in(stores):
         "message.created",
         sealed,
     )
-    assert await stores.log.messages(conversation, 0, LARGEST, 10, True) == [entry]
+    [kept] = await stores.log.messages(page(conversation))
+    assert (kept.entry, kept.edit) == (entry, None)
+    assert kept.state == MessageState(author=put.author, time=place.time)
 
 
 @pytest_twisted.ensureDeferred
@@ -145,14 +156,14 @@ async def test_entries_merge_messages_and_other_changes_by_seq(stores):
     await say(stores, queue, "c", "d")
     await opened_with_notices(stores, queue, reader, "e")
     await say(stores, queue, "f")
-    entries = await stores.log.entries([at(queue)], 100)
+    entries = await stores.log.entries(reader, [at(queue)], 100)
     assert [entry.seq for entry in entries] == [1, 2, 3, 4, 5, 6]
     assert texts(entries) == [*"abcdef"]
     created, said = "conversation.created", "message.created"
     assert [entry.kind for entry in entries] == [created, created, said, said, created, said]
     for seq in range(7):
         for limit in range(1, 8):
-            assert await stores.log.entries([at(queue, seq)], limit) == entries[seq : seq + limit]
+            assert await stores.log.entries(reader, [at(queue, seq)], limit) == entries[seq : seq + limit]
 
 
 @pytest_twisted.ensureDeferred
@@ -162,11 +173,11 @@ async def test_entries_come_conversation_by_conversation_as_asked(stores):
         await say(stores, conversation, *"abcd")
     order = [conversations[n] for n in (2, 0, 3, 1)]
     cursors = [at(order[0], 3), at(new_id()), at(order[1], 4), at(order[2], 0), at(order[3], 2)]
-    entries = await stores.log.entries(cursors, 100)
+    entries = await stores.log.entries("alice", cursors, 100)
     expected = [(order[0], 4), *[(order[2], seq) for seq in (1, 2, 3, 4)], (order[3], 3), (order[3], 4)]
     assert [(entry.conversation, entry.seq) for entry in entries] == expected
     for limit in range(1, 9):
-        assert await stores.log.entries(cursors, limit) == entries[:limit]
+        assert await stores.log.entries("alice", cursors, limit) == entries[:limit]
 
 
 @pytest_twisted.ensureDeferred
@@ -176,7 +187,7 @@ async def test_many_cursors_can_be_read_page_by_page_without_a_gap_or_a_repeat(s
         await say(stores, conversation, *(f"{n}/{i}" for i in range(n % 7)))
     reached = dict.fromkeys(conversations, 0)
     read = []
-    while page := await stores.log.entries([at(*cursor) for cursor in reached.items()], 10):
+    while page := await stores.log.entries("alice", [at(*cursor) for cursor in reached.items()], 10):
         read += page
         reached |= {entry.conversation: entry.seq for entry in page}
         if len(page) < 10:
@@ -189,9 +200,9 @@ async def test_a_cursor_at_or_beyond_the_end_holds_up_nothing(stores):
     one, other = await open_one(stores), await open_one(stores)
     await say(stores, one, "a")
     await say(stores, other, "b")
-    assert texts(await stores.log.entries([at(one, LARGEST), at(other)], 1)) == ["b"]
-    assert texts(await stores.log.entries([at(one, 1), at(other)], 1)) == ["b"]
-    assert await stores.log.entries([], 1) == []
+    assert texts(await stores.log.entries("alice", [at(one, LARGEST), at(other)], 1)) == ["b"]
+    assert texts(await stores.log.entries("alice", [at(one, 1), at(other)], 1)) == ["b"]
+    assert await stores.log.entries("alice", [], 1) == []
 
 
 @pytest.mark.parametrize(
@@ -218,7 +229,7 @@ async def test_a_cursor_at_or_beyond_the_end_holds_up_nothing(stores):
 async def test_messages_are_those_between_two_seqs_the_newest_or_the_oldest(stores, low, high, limit, newest, found):
     conversation = await open_one(stores)
     await say(stores, conversation, *"abcdef")
-    assert texts(await stores.log.messages(conversation, low, high, limit, newest)) == [*found]
+    assert said(await stores.log.messages(page(conversation, low, high, limit, newest=newest))) == [*found]
 
 
 @pytest_twisted.ensureDeferred
@@ -229,6 +240,6 @@ async def test_messages_leave_out_other_changes_and_other_conversations(stores):
     await say(stores, await open_one(stores), "c")
     await opened_with_notices(stores, queue, reader, "d")
     await say(stores, queue, "e")
-    assert texts(await stores.log.messages(queue, 0, LARGEST, 10, True)) == ["b", "e"]
-    assert texts(await stores.log.messages(queue, 0, LARGEST, 1, True)) == ["e"]
-    assert await stores.log.messages(new_id(), 0, LARGEST, 10, True) == []
+    assert said(await stores.log.messages(page(queue, reader=reader))) == ["b", "e"]
+    assert said(await stores.log.messages(page(queue, limit=1, reader=reader))) == ["e"]
+    assert await stores.log.messages(page(new_id())) == []

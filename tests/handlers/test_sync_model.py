@@ -99,7 +99,7 @@ class SlowStore:
         asking.begun()
         return self._ask(lambda: self._world.positions(asking.peer.acknowledged, frozenset(CONVERSATIONS)))
 
-    def entries(self, cursors: Sequence[Cursor], limit: int) -> Deferred[list[Entry]]:
+    def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> Deferred[list[Entry]]:
         return self._ask(lambda: self._world.entries(cursors, limit))
 
     def _ask(self, look: Callable[[], Any]) -> Deferred[Any]:

@@ -15,7 +15,7 @@ import msgspec
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.kinds import Reader, draft
 from chatd.handlers.messages import MESSAGE, MessageContent
-from chatd.records import Cursor, Entry, Position, Publication
+from chatd.records import Cursor, Entry, Position, Publication, plain_roster
 from chatd.router import Lanes
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.state.authors import Authors
@@ -103,7 +103,7 @@ class World:
             author=SENDER,
             client_id=f"{conversation}-{len(log)}",
             key=self.key,
-            audience=(USER,),
+            roster=plain_roster(conversation, "direct", (USER,)),
         )
         entry = Entry(
             conversation=conversation,

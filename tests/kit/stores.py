@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from chatd.interfaces import IConversationStore, IKeyStore, ILogStore
-from chatd.records import Draft, Entry
+from chatd.records import Draft, Entry, Roster, plain_roster
 from chatd.store import conversations as conversation_store
 from chatd.store import log as log_store
 from chatd.store.conversations import PostgresConversations
@@ -94,6 +95,8 @@ def draft(
     kind: str = "message.created",
     audience: tuple[str, ...] = ("alice", "bob"),
     sealed: bytes | None = None,
+    roster: Roster | None = None,
+    **more: Any,
 ) -> Draft:
     """A draft that says ``text``. It is not really sealed: the store does not look."""
     return Draft(
@@ -103,14 +106,16 @@ def draft(
         digest=sha256(f"{kind} {conversation} {text}".encode("utf-8", "replace")).digest()[:16],
         kind=kind,
         sealed=text.encode("utf-8", "replace") if sealed is None else sealed,
-        audience=audience,
+        roster=roster or plain_roster(conversation, "direct", audience),
         content=Said(text),
+        **more,
     )
 
 
 def notice(queue: str, reader: str, text: str = "news", *, author: str = "alice") -> Draft:
     """What goes into a person's event queue."""
-    return draft(queue, text, author=author, kind="conversation.created", audience=(reader,))
+    roster = plain_roster(queue, "queue", (reader,))
+    return draft(queue, text, author=author, kind="conversation.created", roster=roster)
 
 
 def texts(entries: Sequence[Entry]) -> list[str]:

@@ -83,8 +83,11 @@ class Chat:
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         bus.subscribe(self.hub.receive, self.hub.notice)
+        writer = LogWriter(
+            self.log, bus, directory, max_waiting=100, failed=lambda error: self.failed.append(("the log", error))
+        )
         messages = Messages(
-            LogWriter(self.log, bus, max_waiting=100, failed=lambda error: self.failed.append(("the log", error))),
+            writer,
             self.log,
             directory,
             Opening(self.conversations, directory, authors, bus),

@@ -1,7 +1,7 @@
 """A log writer with a bus that remembers, and a log that fails when told to."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from twisted.internet.defer import Deferred
 
@@ -9,7 +9,8 @@ from chatd.bus.local import LocalBus
 from chatd.errors import ChatdError, OutcomeUnknown, Unavailable
 from chatd.interfaces import ILogStore
 from chatd.records import Appended, Draft, Publication
-from chatd.store.memory import MemoryDatabase, MemoryLog
+from chatd.state.directory import Directory
+from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryLog
 from chatd.store.writer import LogWriter
 
 LOST = "done, but the reply is lost"
@@ -25,7 +26,8 @@ class Writing:
         self.unforeseen: list[BaseException] = []
         self.bus = LocalBus()
         self.bus.subscribe(self.published.extend, lambda users, event: None)
-        self.writer = LogWriter(log, self.bus, max_waiting=max_waiting, failed=self.unforeseen.append)
+        self.directory = Directory(MemoryConversations(MemoryDatabase(lambda: datetime.now(UTC))))
+        self.writer = LogWriter(log, self.bus, self.directory, max_waiting=max_waiting, failed=self.unforeseen.append)
 
     def append(self, *drafts: Draft) -> list[Deferred[Appended]]:
         """Hand drafts to the writer, one after the other."""
@@ -56,7 +58,7 @@ class FaultyLog(MemoryLog):
         self.away = False
         self.asked: list[int] = []
 
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | None]:
         self.asked.append(len(drafts))
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, Exception):

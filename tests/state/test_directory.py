@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chatd.errors import NotFound
-from chatd.records import Conversation
+from chatd.records import MEMBER, Membership, Roster, plain_roster
 from chatd.state.directory import Directory
 from chatd.store.memory import MemoryConversations, MemoryDatabase
 from tests.kit.at_once import at_once
@@ -20,9 +20,9 @@ class CountingConversations(MemoryConversations):
         for name in "abc":
             self._database.create(name, "direct", ("alice", "bob"))
 
-    async def get(self, conversation: str) -> Conversation | None:
+    async def roster(self, conversation: str) -> Roster | None:
         self.asked.append(conversation)
-        return await super().get(conversation)
+        return await super().roster(conversation)
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def store() -> CountingConversations:
 
 @pytest.fixture
 def directory(store: CountingConversations) -> Directory:
-    return Directory(store, capacity=2)
+    return Directory(store, capacity=6)
 
 
 def test_members_are_looked_up_once(directory: Directory, store: CountingConversations) -> None:
     assert directory.known("a") is None
     for user in ("alice", "bob"):
-        assert at_once(directory.members("a", user)) == ("alice", "bob")
-    assert directory.known("a") == ("alice", "bob")
+        assert list(at_once(directory.shared("a", user)).members) == ["alice", "bob"]
+    assert list(directory.known("a").members) == ["alice", "bob"]
     assert store.asked == ["a"]
 
 
@@ -49,11 +49,11 @@ def test_other_peoples_conversations_are_not_found_like_those_that_are_not_there
 ) -> None:
     """Fault 59."""
     if known:
-        at_once(directory.members("a", "alice"))
+        at_once(directory.shared("a", "alice"))
     with pytest.raises(NotFound) as foreign:
-        at_once(directory.members("a", "eve"))
+        at_once(directory.shared("a", "eve"))
     with pytest.raises(NotFound) as absent:
-        at_once(directory.members("none", "eve"))
+        at_once(directory.shared("none", "eve"))
     assert foreign.value.detail == absent.value.detail
 
 
@@ -61,19 +61,73 @@ def test_what_is_not_there_is_looked_for_again(directory: Directory, store: Coun
     """It may come into being at any time."""
     for _ in range(2):
         with pytest.raises(NotFound):
-            at_once(directory.members("none", "alice"))
+            at_once(directory.shared("none", "alice"))
     assert store.asked == ["none", "none"]
     assert directory.known("none") is None
 
 
 def test_what_was_found_out_elsewhere_need_not_be_looked_up(directory: Directory, store: CountingConversations) -> None:
-    directory.learn("new", ("alice",))
-    assert at_once(directory.members("new", "alice")) == ("alice",)
+    roster = plain_roster("new", "direct", ("alice",))
+    directory.learn(roster)
+    assert at_once(directory.shared("new", "alice")) is roster
     assert store.asked == []
+
+
+def test_the_later_of_two_rosters_counts_in_whatever_order_they_are_learned(directory: Directory) -> None:
+    rosters = [Roster(conversation="new", kind="group", access=n, members={"alice": MEMBER}) for n in (1, 2, 3)]
+    for n in (1, 0, 2, 1):
+        directory.learn(rosters[n])
+    assert directory.known("new") is rosters[2]
+
+
+def test_what_is_forgotten_is_looked_up_again(directory: Directory, store: CountingConversations) -> None:
+    for _ in range(2):
+        at_once(directory.shared("a", "alice"))
+        directory.forget("a")
+        directory.forget("never known")
+    assert store.asked == ["a", "a"]
+
+
+def test_one_large_roster_has_room_however_small_the_directory(directory: Directory) -> None:
+    crowd = plain_roster("crowd", "group", [str(n) for n in range(100)])
+    directory.learn(plain_roster("pair", "direct", "ab"))
+    directory.learn(crowd)
+    assert directory.known("pair") is None
+    assert directory.known("crowd") is crowd
+
+
+@pytest.mark.parametrize(
+    ("membership", "may"),
+    [
+        (None, False),
+        (Membership(standing="left", since=3, until=7), True),
+        (Membership(standing="banned", since=3, until=7), True),
+        (Membership(standing="invited", until=0), False),
+        (Membership(standing="asking", until=0), False),
+    ],
+)
+def test_who_has_left_may_read_what_was_theirs(
+    directory: Directory, store: CountingConversations, membership: Membership | None, may: bool
+) -> None:
+    if membership is not None:
+        store._database.logs["a"].people["eve"] = membership
+    at_once(directory.shared("a", "alice"))
+    if may:
+        at_once(directory.check_reader("a", "eve"))
+    else:
+        with pytest.raises(NotFound):
+            at_once(directory.check_reader("a", "eve"))
+
+
+def test_members_may_read_without_a_question(directory: Directory, store: CountingConversations) -> None:
+    at_once(directory.check_reader("b", "alice"))
+    at_once(directory.shared("a", "alice"))
+    at_once(directory.check_reader("a", "alice"))
+    assert store.asked == ["a"]
 
 
 def test_the_least_recently_used_goes_first(directory: Directory, store: CountingConversations) -> None:
     for name in ("a", "b", "a", "c"):
-        at_once(directory.members(name, "alice"))
+        at_once(directory.shared(name, "alice"))
     assert [name for name in "abc" if directory.known(name)] == ["a", "c"]
     assert store.asked == ["a", "b", "c"]

@@ -12,11 +12,12 @@ import pytest_twisted
 from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
-from chatd.records import Ack
+from chatd.records import Ack, Page
+from chatd.store import changes, outcomes, pages
 from chatd.store import conversations as conversation_store
 from chatd.store import keys as key_store
 from chatd.store import log as log_store
-from chatd.store.arrays import bytea_array, plain_array, text_array
+from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.conversations import PostgresConversations
 from chatd.store.migrate import load
 from chatd.store.refusals import Refused, Repeated
@@ -48,7 +49,7 @@ INSERT INTO chatd.messages
 SELECT id(n), 2 * s, now(), 'user-1', 'c' || s || '/' || n, 'x'
 FROM generate_series(1, {EACH}) AS s, generate_series(1, {CONVERSATIONS}) AS n;
 INSERT INTO chatd.changes
-SELECT id(n), 2 * s - 1, now(), 'kind', 'user-1', 'c' || s, 'x'
+SELECT id(n), 2 * s - 1, now(), 'kind', 'user-1', 'c' || s, NULL, 'x'
 FROM generate_series(1, {EACH}) AS s, generate_series(1, {CONVERSATIONS}) AS n;
 INSERT INTO chatd.receipts SELECT author, client_id, conversation_id, seq, at, 'd' FROM chatd.messages;
 INSERT INTO chatd.device_cursors SELECT user_id, 'phone', conversation_id, 1 FROM chatd.members LIMIT 20000;
@@ -70,7 +71,14 @@ def id(n):
 
 def entries(cursors, limit=LIMIT):
     """The parameters of a page of entries behind these cursors."""
-    return {"conversations": plain_array(cursors), "after": plain_array(cursors.values()), "limit": limit}
+    columns = {"conversations": plain_array(cursors), "after": plain_array(cursors.values())}
+    return {"reader": "user-1", "limit": limit, **columns}
+
+
+def messages(low, high, *, newest=False):
+    """A page of messages: its statement and parameters."""
+    asked = Page(conversation=id(1), reader="user-1", low=low, high=high, limit=LIMIT, newest=newest)
+    return pages.statement(asked), pages.parameters(asked)
 
 
 MANY = {id(n): 0 for n in range(1, 201)}
@@ -78,14 +86,18 @@ PAGES = {
     "the first entries": (log_store.ENTRIES, entries({id(1): 0})),
     "entries in the middle": (log_store.ENTRIES, entries({id(1): LONG // 2, id(2): 100})),
     "the entries of many": (log_store.ENTRIES, entries(MANY)),
-    "the newest messages": (log_store.NEWEST_MESSAGES, (id(1), 0, 2**53 - 1, LIMIT)),
-    "messages before": (log_store.NEWEST_MESSAGES, (id(1), 0, LONG // 2, LIMIT)),
-    "messages after": (log_store.OLDEST_MESSAGES, (id(1), LONG // 2, 2**53 - 1, LIMIT)),
-    "the oldest messages": (log_store.OLDEST_MESSAGES, (id(1), 0, 2**53 - 1, LIMIT)),
+    "the newest messages": messages(0, 2**53 - 1, newest=True),
+    "messages before": messages(0, LONG // 2, newest=True),
+    "messages after": messages(LONG // 2, 2**53 - 1),
+    "the oldest messages": messages(0, 2**53 - 1),
 }
 APPEND = (
-    "EXECUTE chatd_append (%s, %s, %s, %s, %s)",
-    (plain_array([id(1), id(2)]), text_array("ab"), text_array("cd"), bytea_array([b"", b""]), bytea_array([b"", b""])),
+    f"EXECUTE chatd_append ({', '.join(['%s'] * 11)})",
+    (
+        *(plain_array([id(1), id(2)]), text_array("ab"), text_array("cd")),
+        *(bytea_array([b"", b""]), bytea_array([b"", b""]), plain_array([0, 0]), nullable_array([None, 4])),
+        *(plain_array([1]), text_array("a"), plain_array([2]), bytea_array([b"t"])),
+    ),
 )
 ACKNOWLEDGE = (
     "EXECUTE chatd_acknowledge (%s, %s, %s, %s)",
@@ -103,9 +115,21 @@ OPEN = (
 STATEMENTS = {
     **PAGES,
     "append": APPEND,
-    "repeats": (log_store.REPEATS, (text_array("ab"), text_array("cd"))),
+    "repeats": (changes.REPEATS, (text_array("ab"), text_array("cd"))),
     "open": OPEN,
     "acknowledge": ACKNOWLEDGE,
+    "begin": (changes.BEGIN, (plain_array([id(70_000)]), plain_array(["group"]), plain_array([True]))),
+    "lock": (changes.LOCK, (plain_array([id(1), id(2)]),)),
+    "queues": (changes.QUEUES, (plain_array([id(500), id(501)]), text_array("ab"))),
+    "rosters": (changes.ROSTERS, (plain_array([id(1), id(2)]),)),
+    "states": (changes.STATES, (plain_array([id(1)] * 2), plain_array([2, 4]))),
+    "revised": (
+        outcomes.REVISED,
+        (plain_array([id(1)]), plain_array([2]), *(nullable_array([n]) for n in (7, None, 9))),
+    ),
+    "forget": (outcomes.FORGET, (plain_array([id(1)]), plain_array([2]))),
+    "rights": (conversation_store.RIGHTS, ([id(1)],)),
+    "membership": (conversation_store.MEMBERSHIP, (id(1), "user-1")),
     "get": (conversation_store.GET, (id(1),)),
     "marks": (conversation_store.MARKS, (id(1),)),
     "positions of somebody": (conversation_store.POSITIONS, ("phone", f"reader-{id(500)}")),

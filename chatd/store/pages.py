@@ -1,0 +1,71 @@
+"""How messages are read as they are now."""
+
+from typing import Any
+
+from chatd.records import Entry, KeptMessage, Page
+from chatd.store.changes import message_state
+from chatd.store.pool import Pool
+
+# What the reader may see is one range of the log. The scalar subqueries are run once, so the page still comes in the
+# order of its index and costs the same wherever it stands.
+MESSAGES = """
+WITH visible AS MATERIALIZED (
+    SELECT CASE WHEN c.history = 'all' AND m.standing = 'member' THEN 0 ELSE m.since_seq END AS low,
+           least(c.last_seq, m.until_seq) AS high
+    FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
+    WHERE m.conversation_id = %(conversation)s AND m.user_id = %(reader)s
+)
+SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created', m.sealed, NULL,
+       m.thread_seq, m.edited_seq, m.pinned_seq, m.deleted_seq,
+       e.seq, e.at, e.author, e.client_id, e.kind, e.sealed, e.target_seq
+FROM chatd.messages AS m
+LEFT JOIN chatd.changes AS e ON e.conversation_id = m.conversation_id AND e.seq = m.edited_seq
+WHERE m.conversation_id = %(conversation)s AND m.seq > %(low)s AND m.seq < %(high)s
+  AND m.seq > (SELECT low FROM visible) AND m.seq <= (SELECT high FROM visible)
+  AND NOT EXISTS (
+      SELECT FROM chatd.hidden_messages AS h
+      WHERE h.user_id = %(reader)s AND h.conversation_id = m.conversation_id AND h.seq = m.seq
+  ){narrowed}
+ORDER BY m.seq {direction} LIMIT %(limit)s
+"""
+THREAD = " AND m.thread_seq = %(thread)s"
+PINNED = " AND m.pinned_seq IS NOT NULL"
+
+
+async def read_messages(pool: Pool, page: Page) -> list[KeptMessage]:
+    """One page by ``seq``."""
+    messages = [_kept(row) for row in await pool.query(statement(page), parameters(page))]
+    return messages[::-1] if page.newest else messages
+
+
+def statement(page: Page) -> str:
+    """What reads a page, from its end towards the other."""
+    narrowed = (THREAD if page.thread is not None else "") + (PINNED if page.pinned else "")
+    return MESSAGES.format(narrowed=narrowed, direction="DESC" if page.newest else "ASC")
+
+
+def parameters(page: Page) -> dict[str, object]:
+    """What the statement is run with."""
+    return {name: getattr(page, name) for name in ("conversation", "reader", "low", "high", "limit", "thread")}
+
+
+def read_entry(row: tuple[Any, ...]) -> Entry:
+    """An entry from its eight columns."""
+    conversation, seq, at, author, client_id, kind, sealed, target = row
+    return Entry(
+        conversation=conversation,
+        seq=seq,
+        time=at,
+        author=author,
+        client_id=client_id,
+        kind=kind,
+        sealed=bytes(sealed),
+        target=target,
+    )
+
+
+def _kept(row: tuple[Any, ...]) -> KeptMessage:
+    entry = read_entry(row[:8])
+    state = message_state((entry.author, entry.time, *row[8:12]))
+    edit = None if row[12] is None else read_entry((entry.conversation, *row[12:]))
+    return KeptMessage(entry=entry, state=state, edit=edit)
