@@ -207,9 +207,9 @@ class Appended(Record, frozen=True, kw_only=True, gc=False):
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):
-    """One committed change of a log, as stored. ``sealed`` is empty where its content was deleted.
+    """One committed change of a log, as stored. ``target`` is the message that it concerns, if any.
 
-    ``target`` is the message that it concerns, if any.
+    ``erased``: its content was deleted, by somebody who might, and ``sealed`` is empty.
     """
 
     conversation: str
@@ -220,11 +220,7 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     kind: str
     sealed: bytes
     target: int | None = None
-
-    @property
-    def erased(self) -> bool:
-        """Whether the content was deleted, by somebody who might."""
-        return not self.sealed
+    erased: bool = False
 
 
 class KeptMessage(Record, frozen=True, kw_only=True, gc=False):

@@ -34,8 +34,9 @@ from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
-from chatd.handlers.messages import Messages
+from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
+from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
 from chatd.records import Entry
 from chatd.router import Router
@@ -203,6 +204,7 @@ def build_worker(
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
     hub = Hub(reader.event)
     bus.subscribe(hub.receive, hub.notice)
+    sizes = Sizes(limits.max_text_chars, limits.max_metadata_bytes)
     messages = Messages(
         writer,
         logs,
@@ -210,14 +212,25 @@ def build_worker(
         Opening(conversations, directory, authors, bus),
         authors,
         reader,
-        text_chars=limits.max_text_chars,
-        metadata_bytes=limits.max_metadata_bytes,
+        sizes=sizes,
+    )
+    revisions = Revisions(
+        writer,
+        logs,
+        directory,
+        authors,
+        reader,
+        _now,
+        sizes=sizes,
+        edit_seconds=limits.edit_seconds,
+        delete_seconds=limits.delete_seconds,
     )
     handlers = (
         messages,
+        revisions,
         Conversations(conversations, directory, bus),
         Resuming(logs, conversations, reader),
-        Liveness(lambda: datetime.now(UTC)),
+        Liveness(_now),
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
     gateway = Gateway(
@@ -255,6 +268,10 @@ def build_worker(
         metrics=_metrics_port(settings, metrics, reactor),
     )
     return worker
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _endpoint(settings: Settings, reactor: Any) -> IStreamServerEndpoint:

@@ -132,6 +132,12 @@ class Limits(Section, frozen=True, kw_only=True):
     max_metadata_bytes: Annotated[
         int, Meta(ge=0, le=2**20, description="Largest metadata of a message: its names and values, in UTF-8.")
     ] = 2048
+    edit_seconds: Annotated[
+        float, Meta(ge=0, le=1e9, description="How old a message may be when it is edited; 0 for any age.")
+    ] = 0.0
+    delete_seconds: Annotated[
+        float, Meta(ge=0, le=1e9, description="How old a message may be when it is deleted for all; 0 for any age.")
+    ] = 0.0
     max_in_flight: Annotated[
         int, Meta(ge=1, le=100_000, description="Commands of one connection under way at once.")
     ] = 512

@@ -110,7 +110,7 @@ def _operation(declaration: Declaration, arguments: Arguments, schemas: Schemas)
     if not reading:
         media: Schema = {"schema": elsewhere}
         if declaration.example is not None:
-            media["example"] = declaration.example
+            media["example"] = {name: v for name, v in declaration.example.items() if name not in in_path["properties"]}
         operation["requestBody"] = {"required": True, "content": {"application/json": media}}
     operation["responses"] = {"200": _reply(declaration, schemas), **_errors(declaration)}
     return operation

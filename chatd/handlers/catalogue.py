@@ -5,13 +5,14 @@ from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
+from chatd.handlers.revisions import DELETED, EDITED, Revisions
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (Messages, Revisions, Conversations, Resuming, Liveness)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, CREATED)
+KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, CREATED)

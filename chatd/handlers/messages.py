@@ -33,17 +33,20 @@ class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.created"):
-    """A message was sent. ``unreadable`` where its text cannot be opened any more; then there is none."""
+    """A message was sent. ``deleted`` where it has been deleted since, ``unreadable`` where its text cannot be opened
+    any more; then there is none.
+    """
 
     message_id: MessageId
     sender: UserId
     text: str = ""
     metadata: Metadata = {}
+    deleted: bool = False
     unreadable: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message as it is now."""
+    """A message as it is now. ``edited_at`` is when it was last edited; a ``deleted`` one says nothing any more."""
 
     message_id: MessageId
     conversation: ConversationId
@@ -52,6 +55,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sender: UserId
     text: str = ""
     metadata: Metadata = {}
+    edited_at: datetime | None = None
+    deleted: bool = False
     unreadable: bool = False
 
 
@@ -64,7 +69,8 @@ def _event(entry: Entry, content: MessageContent | None) -> LogEvent:
         sender=entry.author,
         text=content.text if content else "",
         metadata=content.metadata if content else {},
-        unreadable=content is None,
+        deleted=entry.erased,
+        unreadable=content is None and not entry.erased,
     )
 
 
@@ -122,6 +128,22 @@ def _place_key(caller: Caller, send: Send) -> str:
     return send.conversation or direct(caller.user, send.to or "")
 
 
+class Sizes(msgspec.Struct, frozen=True):
+    """How much a message may say."""
+
+    text_chars: int
+    metadata_bytes: int
+
+    def check(self, text: str, metadata: dict[str, str]) -> None:
+        """Raise TooLarge where that is more."""
+        if len(text) > self.text_chars:
+            raise TooLarge(f"`text` has {len(text)} characters; the limit is {self.text_chars}.")
+        if metadata:
+            size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+            if size > self.metadata_bytes:
+                raise TooLarge(f"`metadata` has {size} bytes; the limit is {self.metadata_bytes}.")
+
+
 class _Part(msgspec.Struct, frozen=True):
     """Some messages at one end of a page, and whether there are more beyond."""
 
@@ -141,8 +163,7 @@ class Messages:
         authors: Authors,
         reader: Reader,
         *,
-        text_chars: int,
-        metadata_bytes: int,
+        sizes: Sizes,
     ) -> None:
         self._log = log
         self._store = store
@@ -150,8 +171,7 @@ class Messages:
         self._opening = opening
         self._authors = authors
         self._reader = reader
-        self._text_chars = text_chars
-        self._metadata_bytes = metadata_bytes
+        self._sizes = sizes
 
     @command(
         Send,
@@ -192,12 +212,7 @@ class Messages:
     def _check(self, send: Send) -> None:
         if (send.to is None) is (send.conversation is None):
             raise Invalid("Give one of `to` and `conversation`.")
-        if len(send.text) > self._text_chars:
-            raise TooLarge(f"`text` has {len(send.text)} characters; the limit is {self._text_chars}.")
-        if send.metadata:
-            size = sum(len(key.encode()) + len(value.encode()) for key, value in send.metadata.items())
-            if size > self._metadata_bytes:
-                raise TooLarge(f"`metadata` has {size} bytes; the limit is {self._metadata_bytes}.")
+        self._sizes.check(send.text, send.metadata)
 
     async def _roster(self, caller: Caller, send: Send) -> Roster:
         if send.to is not None:
@@ -249,12 +264,13 @@ class Messages:
         return _Part(messages=kept, more=len(found) > limit)
 
     async def _page(self, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
-        contents = await self._reader.contents([kept.entry for kept in found])
-        messages = [_message(kept.entry, content) for kept, content in zip(found, contents, strict=True)]
+        contents = await self._reader.contents([kept.edit or kept.entry for kept in found])
+        messages = [_message(kept, content) for kept, content in zip(found, contents, strict=True)]
         return HistoryPage(messages=messages, older=older, newer=newer)
 
 
-def _message(entry: Entry, content: MessageContent | None) -> Message:
+def _message(kept: KeptMessage, content: MessageContent | None) -> Message:
+    entry = kept.entry
     return Message(
         message_id=message_id(entry.conversation, entry.seq),
         conversation=entry.conversation,
@@ -263,5 +279,7 @@ def _message(entry: Entry, content: MessageContent | None) -> Message:
         sender=entry.author,
         text=content.text if content else "",
         metadata=content.metadata if content else {},
-        unreadable=content is None,
+        edited_at=None if kept.edit is None else kept.edit.time,
+        deleted=entry.erased,
+        unreadable=content is None and not entry.erased,
     )

@@ -32,8 +32,8 @@ ORDER BY conversation_id ON CONFLICT (conversation_id) DO NOTHING RETURNING conv
 LOCK = """
 SELECT conversation_id, kind, access, posting, inviting, editing, joining, history, profile_seq, opened, closed,
        last_seq, now()
-FROM chatd.conversations WHERE conversation_id = ANY (%s::uuid[]) AND kind <> 'queue'
-ORDER BY conversation_id FOR UPDATE
+FROM chatd.conversations WHERE conversation_id = ANY (%s::uuid[])
+ORDER BY kind = 'queue', conversation_id FOR UPDATE
 """
 
 QUEUES = """

@@ -9,7 +9,7 @@ from chatd.interfaces import ILogStore
 from chatd.records import Appended, Cursor, Draft, Entry, KeptMessage, Page
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.changes import REPEATS, change, is_repeat, names, verdicts
-from chatd.store.pages import read_entry, read_messages
+from chatd.store.pages import EDITS, read_entry, read_messages
 from chatd.store.pool import Pool
 from chatd.store.prepared import execute
 from chatd.store.refusals import Refused, Repeated
@@ -78,12 +78,12 @@ WITH visible AS (
 SELECT e.* FROM wanted AS w
 CROSS JOIN LATERAL (
     (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed,
-            NULL::bigint AS target_seq
+            NULL::bigint AS target_seq, m.deleted_seq IS NOT NULL AS erased
      FROM chatd.messages AS m
      WHERE m.conversation_id = w.conversation_id AND m.seq > w.low AND m.seq <= w.high
      ORDER BY m.seq LIMIT %(limit)s)
     UNION ALL
-    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq
+    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq, c.erased
      FROM chatd.changes AS c
      WHERE c.conversation_id = w.conversation_id AND c.seq > w.low AND c.seq <= w.high
      ORDER BY c.seq LIMIT %(limit)s)
@@ -160,3 +160,7 @@ class PostgresLog:
     async def messages(self, page: Page) -> list[KeptMessage]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         return await read_messages(self._pool, page)
+
+    async def edits(self, conversation: str, seq: int) -> list[Entry]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        return [read_entry(row) for row in await self._pool.query(EDITS, (conversation, seq))]

@@ -73,7 +73,7 @@ class _Log:
             self.mentions.pop(seq, None)
             self.tokens.pop(seq, None)
             self.entries = [
-                replace(entry, sealed=b"") if entry.seq == seq or _edits(entry, seq) else entry
+                replace(entry, sealed=b"", erased=True) if entry.seq == seq or _edits(entry, seq) else entry
                 for entry in self.entries
             ]
 
@@ -231,6 +231,11 @@ class MemoryLog:
         found = [self._kept(log, entry) for entry in entries if entry.kind == MESSAGE]
         found = [kept for kept in found if self._wanted(kept, page)]
         return found[max(len(found) - page.limit, 0) :] if page.newest else found[: page.limit]
+
+    async def edits(self, conversation: str, seq: int) -> list[Entry]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        log = self._database.logs.get(conversation)
+        return [] if log is None else [entry for entry in log.entries if _edits(entry, seq)]
 
     def _kept(self, log: _Log, entry: Entry) -> KeptMessage:
         state = log.states[entry.seq]

@@ -61,7 +61,7 @@ WITH revised AS (
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
         AS r (conversation_id, seq, edited_seq, pinned_seq, deleted_seq)
 ), erased AS (
-    UPDATE chatd.changes AS c SET sealed = '' FROM revised AS r
+    UPDATE chatd.changes AS c SET sealed = '', erased = true FROM revised AS r
     WHERE r.deleted_seq IS NOT NULL AND c.conversation_id = r.conversation_id AND c.target_seq = r.seq
       AND c.kind = 'message.edited'
 )

@@ -16,8 +16,9 @@ WITH visible AS MATERIALIZED (
     WHERE m.conversation_id = %(conversation)s AND m.user_id = %(reader)s
 )
 SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created', m.sealed, NULL,
+       m.deleted_seq IS NOT NULL,
        m.thread_seq, m.edited_seq, m.pinned_seq, m.deleted_seq,
-       e.seq, e.at, e.author, e.client_id, e.kind, e.sealed, e.target_seq
+       e.seq, e.at, e.author, e.client_id, e.kind, e.sealed, e.target_seq, e.erased
 FROM chatd.messages AS m
 LEFT JOIN chatd.changes AS e ON e.conversation_id = m.conversation_id AND e.seq = m.edited_seq
 WHERE m.conversation_id = %(conversation)s AND m.seq > %(low)s AND m.seq < %(high)s
@@ -27,6 +28,10 @@ WHERE m.conversation_id = %(conversation)s AND m.seq > %(low)s AND m.seq < %(hig
       WHERE h.user_id = %(reader)s AND h.conversation_id = m.conversation_id AND h.seq = m.seq
   ){narrowed}
 ORDER BY m.seq {direction} LIMIT %(limit)s
+"""
+EDITS = """
+SELECT conversation_id, seq, at, author, client_id, kind, sealed, target_seq, erased FROM chatd.changes
+WHERE conversation_id = %s AND target_seq = %s AND kind = 'message.edited' ORDER BY seq
 """
 THREAD = " AND m.thread_seq = %(thread)s"
 PINNED = " AND m.pinned_seq IS NOT NULL"
@@ -50,8 +55,8 @@ def parameters(page: Page) -> dict[str, object]:
 
 
 def read_entry(row: tuple[Any, ...]) -> Entry:
-    """An entry from its eight columns."""
-    conversation, seq, at, author, client_id, kind, sealed, target = row
+    """An entry from its nine columns."""
+    conversation, seq, at, author, client_id, kind, sealed, target, erased = row
     return Entry(
         conversation=conversation,
         seq=seq,
@@ -61,11 +66,12 @@ def read_entry(row: tuple[Any, ...]) -> Entry:
         kind=kind,
         sealed=bytes(sealed),
         target=target,
+        erased=erased,
     )
 
 
 def _kept(row: tuple[Any, ...]) -> KeptMessage:
-    entry = read_entry(row[:8])
-    state = message_state((entry.author, entry.time, *row[8:12]))
-    edit = None if row[12] is None else read_entry((entry.conversation, *row[12:]))
+    entry = read_entry(row[:9])
+    state = message_state((entry.author, entry.time, *row[9:13]))
+    edit = None if row[13] is None else read_entry((entry.conversation, *row[13:]))
     return KeptMessage(entry=entry, state=state, edit=edit)

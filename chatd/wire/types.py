@@ -78,6 +78,9 @@ Seq = Annotated[
     int,
     Meta(ge=0, le=MAX_INTEGER, description="A position in a conversation's log. The first change stands at 1."),
 ]
+Place = Annotated[
+    int, Meta(ge=1, le=MAX_INTEGER, description="Where a message stands in its conversation's log.", examples=[1])
+]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 Metadata = Annotated[

@@ -431,6 +431,19 @@ async def test_rights_elsewhere_change_with_it_and_leave_no_entry(stores):
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_does_not_begin_a_queue_is_decided_by_its_own_rules(stores):
+    reader, queue = new_user(), new_id()
+    await stores.conversations.open(new_id(), "direct", (reader,), [notice(queue, reader)])
+
+    def refuse(roster, seq):
+        assert (roster.kind, [*roster.members], seq) == ("queue", [reader], 2)
+        raise Forbidden
+
+    intruder = draft(queue, roster=await stores.conversations.roster(queue), decide=refuse)
+    assert [type(verdict) for verdict in await stores.log.change([intruder])] == [Forbidden]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_conversation_that_is_not_there_is_not_begun_by_whoever_just_names_it(stores):
     nowhere = draft(new_id(), kind="group.altered")
     assert [type(verdict) for verdict in await stores.log.change([nowhere])] == [NotFound]

@@ -14,8 +14,9 @@ from chatd.handlers.catalogue import KINDS
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
-from chatd.handlers.messages import Messages
+from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
+from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
@@ -70,7 +71,15 @@ class Chat:
     ``unreadable`` and ``failed`` are what would be logged.
     """
 
-    def __init__(self, database: MemoryDatabase | None = None, masters: MasterKeys = MASTERS) -> None:
+    def __init__(
+        self,
+        database: MemoryDatabase | None = None,
+        masters: MasterKeys = MASTERS,
+        *,
+        edit_seconds: float = 0,
+        delete_seconds: float = 0,
+    ) -> None:
+        self.now = NOON
         seconds = count()
         self.database = database or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
         self.unreadable: list[tuple[Entry, str]] = []
@@ -83,6 +92,7 @@ class Chat:
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         bus.subscribe(self.hub.receive, self.hub.notice)
+        sizes = Sizes(TEXT_CHARS, METADATA_BYTES)
         writer = LogWriter(
             self.log, bus, directory, max_waiting=100, failed=lambda error: self.failed.append(("the log", error))
         )
@@ -93,12 +103,23 @@ class Chat:
             Opening(self.conversations, directory, authors, bus),
             authors,
             reader,
-            text_chars=TEXT_CHARS,
-            metadata_bytes=METADATA_BYTES,
+            sizes=sizes,
+        )
+        revisions = Revisions(
+            writer,
+            self.log,
+            directory,
+            authors,
+            reader,
+            lambda: self.now,
+            sizes=sizes,
+            edit_seconds=edit_seconds,
+            delete_seconds=delete_seconds,
         )
         self.router = Router(
             (
                 messages,
+                revisions,
                 Conversations(self.conversations, directory, bus),
                 Resuming(self.log, self.conversations, reader),
                 Liveness(lambda: NOON),

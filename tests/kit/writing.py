@@ -44,7 +44,7 @@ class FaultyLog(MemoryLog):
 
     A fault is an error that is raised instead; LOST or VANISHED; a Deferred that is waited for first; or something
     that is called first. While ``away``, nothing can be looked up. ``asked`` are the sizes of all questions so far,
-    those of ``repeats`` negative.
+    those of ``repeats`` negative. ``change`` has faults of its own, of which LOST is the only one.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class FaultyLog(MemoryLog):
         for conversation in conversations:
             database.create(conversation, "direct", ("alice", "bob"))
         self.faults: list[Fault] = []
+        self.change_faults: list[str] = []
         self.away = False
         self.asked: list[int] = []
 
@@ -71,6 +72,12 @@ class FaultyLog(MemoryLog):
             raise OutcomeUnknown
         verdicts = await super().append(drafts)
         if fault == LOST:
+            raise OutcomeUnknown
+        return verdicts
+
+    async def change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+        verdicts = await super().change(drafts)
+        if self.change_faults and self.change_faults.pop(0) == LOST:
             raise OutcomeUnknown
         return verdicts
 

@@ -75,6 +75,7 @@ CREATE TABLE chatd.changes (
     client_id text COLLATE "C" NOT NULL,
     target_seq bigint,
     sealed bytea NOT NULL,
+    erased boolean NOT NULL DEFAULT false,
     PRIMARY KEY (conversation_id, seq)
 );
 CREATE INDEX changes_by_target ON chatd.changes (conversation_id, target_seq, seq) WHERE target_seq IS NOT NULL;

@@ -1,0 +1,295 @@
+"""What becomes of messages after they were sent: edits and deletions."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from chatd.handlers.caller import Caller
+from chatd.handlers.kinds import Content, Kind, Reader, draft
+from chatd.handlers.messages import MessageContent, MessageId, Sizes
+from chatd.interfaces import ILog, ILogStore
+from chatd.records import Appended, Entry, MessageState, Page, Revision, Roster
+from chatd.state.authors import Authors
+from chatd.state.directory import Directory
+from chatd.state.ids import message_id
+from chatd.wire.commands import Command, Reply, Route, command
+from chatd.wire.events import LogEvent
+from chatd.wire.types import ClientId, ConversationId, Metadata, Place, Seq, Text, UserId
+
+
+class DeletedContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """What is sealed of a deletion: nothing but that it is one."""
+
+
+class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.edited"):
+    """A message was edited: this is what it says now. ``deleted`` where that has been deleted since."""
+
+    message_id: MessageId
+    sender: UserId
+    text: str = ""
+    metadata: Metadata = {}
+    deleted: bool = False
+    unreadable: bool = False
+
+
+class MessageDeleted(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.deleted"):
+    """A message was deleted for everyone: forget its text and all of its versions. Its place in the log stays."""
+
+    message_id: MessageId
+    by: UserId
+
+
+def _edited_event(entry: Entry, content: MessageContent | None) -> LogEvent:
+    return MessageEdited(
+        conversation=entry.conversation,
+        seq=entry.seq,
+        time=entry.time,
+        message_id=message_id(entry.conversation, entry.target or 0),
+        sender=entry.author,
+        text=content.text if content else "",
+        metadata=content.metadata if content else {},
+        deleted=entry.erased,
+        unreadable=content is None and not entry.erased,
+    )
+
+
+def _deleted_event(entry: Entry, content: DeletedContent | None) -> LogEvent:
+    return MessageDeleted(
+        conversation=entry.conversation,
+        seq=entry.seq,
+        time=entry.time,
+        message_id=message_id(entry.conversation, entry.target or 0),
+        by=entry.author,
+    )
+
+
+EDITED = Kind("message.edited", MessageContent, _edited_event)
+DELETED = Kind("message.deleted", DeletedContent, _deleted_event)
+
+
+class Edit(Command, frozen=True, kw_only=True, tag="message.edit"):
+    """``seq`` is where the message stands; ``text`` and ``metadata`` are all that it says from now on."""
+
+    client_id: ClientId
+    conversation: ConversationId
+    seq: Place
+    text: Text
+    metadata: Metadata = {}
+
+
+class Delete(Command, frozen=True, kw_only=True, tag="message.delete"):
+    """``seq`` is where the message stands."""
+
+    client_id: ClientId
+    conversation: ConversationId
+    seq: Place
+
+
+class Changed(Reply, frozen=True, kw_only=True):
+    """The change is committed, at this place of the log."""
+
+    conversation: ConversationId
+    seq: Seq
+    time: datetime
+
+
+class Versions(Command, frozen=True, kw_only=True, tag="message.versions"):
+    """``seq`` is where the message stands."""
+
+    conversation: ConversationId
+    seq: Place
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message said from ``time`` on. ``seq`` is where that was said: at the message itself, or at an edit."""
+
+    seq: Seq
+    time: datetime
+    text: str = ""
+    metadata: Metadata = {}
+    unreadable: bool = False
+
+
+class VersionList(Reply, frozen=True, kw_only=True):
+    """All that a message has said, the latest last; nothing of a deleted one."""
+
+    versions: list[Version]
+
+
+def _may_alter(user: str, target: int, roster: Roster, seq: int) -> Roster:
+    """See :data:`~chatd.records.Decide`. What was sent before somebody left and came back is out of their reach."""
+    membership = roster.members.get(user)
+    if membership is None or target <= membership.since:
+        raise NotFound
+    return roster
+
+
+def _edited(user: str, latest: datetime | None, state: MessageState, seq: int) -> MessageState:
+    """See :data:`~chatd.records.Revise`."""
+    _check_author(user, state, "edit")
+    _check_time(latest, state, "edited")
+    return replace(state, edited=seq)
+
+
+def _deleted(user: str, latest: datetime | None, state: MessageState, seq: int) -> MessageState:
+    """See :data:`~chatd.records.Revise`."""
+    _check_author(user, state, "delete")
+    _check_time(latest, state, "deleted")
+    return replace(state, deleted=seq, pinned=None)
+
+
+def _check_author(user: str, state: MessageState, verb: str) -> None:
+    if state.deleted is not None:
+        raise NotFound
+    if state.author != user:
+        raise Forbidden(f"Only its author may {verb} a message.")
+
+
+def _check_time(earliest: datetime | None, state: MessageState, done: str) -> None:
+    if earliest is not None and state.time < earliest:
+        raise Forbidden(f"This message is too old to be {done}.")
+
+
+def _conversation(caller: Caller, ask: Edit | Delete) -> str:
+    return ask.conversation
+
+
+class Revisions:
+    """The commands that change messages. ``edit_seconds`` and ``delete_seconds``: how old one may be, 0 for any age."""
+
+    def __init__(
+        self,
+        log: ILog,
+        store: ILogStore,
+        directory: Directory,
+        authors: Authors,
+        reader: Reader,
+        now: Callable[[], datetime],
+        *,
+        sizes: Sizes,
+        edit_seconds: float,
+        delete_seconds: float,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._directory = directory
+        self._authors = authors
+        self._reader = reader
+        self._now = now
+        self._sizes = sizes
+        self._edit_seconds = edit_seconds
+        self._delete_seconds = delete_seconds
+
+    @command(
+        Edit,
+        reply=Changed,
+        route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/edit"),
+        errors=(Invalid, Forbidden, NotFound, Conflict, TooLarge),
+        emits=(MessageEdited,),
+        ordered_by=_conversation,
+        hands_on=True,
+        example={"client_id": "c2", "seq": 1, "text": "hello there"},
+    )
+    async def edit(self, caller: Caller, edit: Edit) -> Awaitable[Changed]:
+        """Replace what a message of one's own says.
+
+        Members may read its earlier versions. How long after sending a message may be edited is a setting of the
+        server; without it there is no limit.
+        """
+        self._sizes.check(edit.text, edit.metadata)
+        content = MessageContent(text=edit.text, metadata=edit.metadata)
+        revise = partial(_edited, caller.user, self._earliest(self._edit_seconds))
+        return await self._revise(caller, edit, EDITED, content, revise)
+
+    @command(
+        Delete,
+        reply=Changed,
+        route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/delete"),
+        errors=(Invalid, Forbidden, NotFound, Conflict),
+        emits=(MessageDeleted,),
+        ordered_by=_conversation,
+        hands_on=True,
+        example={"client_id": "c3", "seq": 1},
+    )
+    async def delete(self, caller: Caller, delete: Delete) -> Awaitable[Changed]:
+        """Delete a message of one's own, for everyone.
+
+        Its place in the log stays; what it said is overwritten, in all of its versions. How long after sending a
+        message may be deleted is a setting of the server; without it there is no limit.
+        """
+        revise = partial(_deleted, caller.user, self._earliest(self._delete_seconds))
+        return await self._revise(caller, delete, DELETED, DeletedContent(), revise)
+
+    def _earliest(self, seconds: float) -> datetime | None:
+        return self._now() - timedelta(seconds=seconds) if seconds else None
+
+    async def _revise(
+        self,
+        caller: Caller,
+        ask: Edit | Delete,
+        kind: Kind,
+        content: Content,
+        revise: Callable[[MessageState, int], MessageState],
+    ) -> Awaitable[Changed]:
+        roster = await self._directory.roster(ask.conversation)
+        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        return self._changed(
+            self._log.append(
+                draft(
+                    kind,
+                    content,
+                    conversation=ask.conversation,
+                    author=caller.user,
+                    client_id=ask.client_id,
+                    key=key,
+                    roster=roster,
+                    decide=partial(_may_alter, caller.user, ask.seq),
+                    revision=Revision(target=ask.seq, revise=revise),
+                )
+            )
+        )
+
+    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
+        appended = await committed
+        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+
+    @command(
+        Versions,
+        reply=VersionList,
+        route=Route("GET", "/v1/conversations/{conversation}/messages/{seq}/versions"),
+        errors=(Invalid, NotFound),
+        example={"seq": 1},
+    )
+    async def versions(self, caller: Caller, ask: Versions) -> VersionList:
+        """Read what a message has said since it was sent."""
+        await self._directory.check_reader(ask.conversation, caller.user)
+        page = Page(
+            conversation=ask.conversation,
+            reader=caller.user,
+            low=ask.seq - 1,
+            high=ask.seq + 1,
+            limit=1,
+            newest=False,
+        )
+        found = await self._store.messages(page)
+        if not found:
+            raise NotFound
+        entries = [found[0].entry, *await self._store.edits(ask.conversation, ask.seq)]
+        kept = [entry for entry in entries if not entry.erased]
+        contents = await self._reader.contents(kept)
+        return VersionList(versions=[_version(*one) for one in zip(kept, contents, strict=True)])
+
+
+def _version(entry: Entry, content: Any) -> Version:
+    return Version(
+        seq=entry.seq,
+        time=entry.time,
+        text=content.text if content else "",
+        metadata=content.metadata if content else {},
+        unreadable=content is None,
+    )
