@@ -16,6 +16,9 @@ from tests.kit.server import Server
 MORE: dict[str, Message] = {
     "ack": {"seq": 0},
     "message.send": {"client_id": "x", "text": "let me in"},
+    "message.edit": {"client_id": "x", "text": "not mine", "seq": 1},
+    "message.delete": {"client_id": "x", "seq": 1},
+    "message.versions": {"seq": 1},
 }
 """What a command needs besides a conversation."""
 
@@ -51,6 +54,9 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "conversation.get",
         "history.get",
         "message.send",
+        "message.edit",
+        "message.delete",
+        "message.versions",
     }
 
 
@@ -61,9 +67,8 @@ def test_every_command_answers_alike_for_theirs_and_for_nothing(declaration: Dec
     for conversation in stranger.others.values():
         fields = {"conversation": conversation, **MORE.get(name, {})}
         errors.append(stranger.client.ask(name, **fields)["error"])
-        path = route.path.replace("{conversation}", conversation)
-        if route.path != path:
-            del fields["conversation"]
+        path = route.path.format_map(fields)
+        fields = {field: value for field, value in fields.items() if f"{{{field}}}" not in route.path}
         response = stranger.http.post(path, **fields) if route.method == "POST" else stranger.http.get(path, **fields)
         responses.append((response.status, response.body, sorted(response.headers)))
     assert errors == [errors[0]] * 3
