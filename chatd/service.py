@@ -32,6 +32,7 @@ from chatd.edge.tls import context_factory
 from chatd.edge.websocket import ConnectionFactory
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import Messages, Sizes
@@ -207,11 +208,9 @@ def build_worker(
     sizes = Sizes(limits.max_text_chars, limits.max_metadata_bytes)
     messages = Messages(
         writer,
-        logs,
         directory,
         Opening(conversations, directory, authors, bus),
         authors,
-        reader,
         sizes=sizes,
     )
     revisions = Revisions(
@@ -228,6 +227,7 @@ def build_worker(
     handlers = (
         messages,
         revisions,
+        History(logs, directory, reader),
         Conversations(conversations, directory, bus),
         Resuming(logs, conversations, reader),
         Liveness(_now),

@@ -1,4 +1,4 @@
-"""What becomes of messages after they were sent: edits and deletions."""
+"""What becomes of messages after they were sent: edits, deletions and pins."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from chatd.handlers.access import check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
@@ -22,8 +23,8 @@ from chatd.wire.events import LogEvent
 from chatd.wire.types import ClientId, ConversationId, Metadata, Place, Seq, Text, UserId
 
 
-class DeletedContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """What is sealed of a deletion: nothing but that it is one."""
+class NoContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """Sealed where a change is all there is to say."""
 
 
 class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.edited"):
@@ -44,6 +45,20 @@ class MessageDeleted(LogEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     by: UserId
 
 
+class MessagePinned(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.pinned"):
+    """A message was pinned."""
+
+    message_id: MessageId
+    by: UserId
+
+
+class MessageUnpinned(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.unpinned"):
+    """A message is no longer pinned."""
+
+    message_id: MessageId
+    by: UserId
+
+
 def _edited_event(entry: Entry, content: MessageContent | None) -> LogEvent:
     return MessageEdited(
         conversation=entry.conversation,
@@ -58,18 +73,27 @@ def _edited_event(entry: Entry, content: MessageContent | None) -> LogEvent:
     )
 
 
-def _deleted_event(entry: Entry, content: DeletedContent | None) -> LogEvent:
-    return MessageDeleted(
-        conversation=entry.conversation,
-        seq=entry.seq,
-        time=entry.time,
-        message_id=message_id(entry.conversation, entry.target or 0),
-        by=entry.author,
-    )
+def _tells(
+    event: type[MessageDeleted | MessagePinned | MessageUnpinned],
+) -> Callable[[Entry, NoContent | None], LogEvent]:
+    """How an entry without content is told: by an event that says who did it to which message."""
+
+    def tell(entry: Entry, content: NoContent | None) -> LogEvent:
+        return event(
+            conversation=entry.conversation,
+            seq=entry.seq,
+            time=entry.time,
+            message_id=message_id(entry.conversation, entry.target or 0),
+            by=entry.author,
+        )
+
+    return tell
 
 
 EDITED = Kind("message.edited", MessageContent, _edited_event)
-DELETED = Kind("message.deleted", DeletedContent, _deleted_event)
+DELETED = Kind("message.deleted", NoContent, _tells(MessageDeleted))
+PINNED = Kind("message.pinned", NoContent, _tells(MessagePinned))
+UNPINNED = Kind("message.unpinned", NoContent, _tells(MessageUnpinned))
 
 
 class Edit(Command, frozen=True, kw_only=True, tag="message.edit"):
@@ -83,6 +107,22 @@ class Edit(Command, frozen=True, kw_only=True, tag="message.edit"):
 
 
 class Delete(Command, frozen=True, kw_only=True, tag="message.delete"):
+    """``seq`` is where the message stands."""
+
+    client_id: ClientId
+    conversation: ConversationId
+    seq: Place
+
+
+class Pin(Command, frozen=True, kw_only=True, tag="message.pin"):
+    """``seq`` is where the message stands."""
+
+    client_id: ClientId
+    conversation: ConversationId
+    seq: Place
+
+
+class Unpin(Command, frozen=True, kw_only=True, tag="message.unpin"):
     """``seq`` is where the message stands."""
 
     client_id: ClientId
@@ -122,10 +162,8 @@ class VersionList(Reply, frozen=True, kw_only=True):
 
 
 def _may_alter(user: str, target: int, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`. What was sent before somebody left and came back is out of their reach."""
-    membership = roster.members.get(user)
-    if membership is None or target <= membership.since:
-        raise NotFound
+    """See :data:`~chatd.records.Decide`."""
+    check_sees(roster, user, target)
     return roster
 
 
@@ -143,9 +181,25 @@ def _deleted(user: str, latest: datetime | None, state: MessageState, seq: int) 
     return replace(state, deleted=seq, pinned=None)
 
 
-def _check_author(user: str, state: MessageState, verb: str) -> None:
+def _pinned(state: MessageState, seq: int) -> MessageState:
+    """See :data:`~chatd.records.Revise`."""
+    _check_there(state)
+    return replace(state, pinned=seq)
+
+
+def _unpinned(state: MessageState, seq: int) -> MessageState:
+    """See :data:`~chatd.records.Revise`."""
+    _check_there(state)
+    return replace(state, pinned=None)
+
+
+def _check_there(state: MessageState) -> None:
     if state.deleted is not None:
         raise NotFound
+
+
+def _check_author(user: str, state: MessageState, verb: str) -> None:
+    _check_there(state)
     if state.author != user:
         raise Forbidden(f"Only its author may {verb} a message.")
 
@@ -155,7 +209,10 @@ def _check_time(earliest: datetime | None, state: MessageState, done: str) -> No
         raise Forbidden(f"This message is too old to be {done}.")
 
 
-def _conversation(caller: Caller, ask: Edit | Delete) -> str:
+Revising = Edit | Delete | Pin | Unpin
+
+
+def _conversation(caller: Caller, ask: Revising) -> str:
     return ask.conversation
 
 
@@ -223,7 +280,35 @@ class Revisions:
         message may be deleted is a setting of the server; without it there is no limit.
         """
         revise = partial(_deleted, caller.user, self._earliest(self._delete_seconds))
-        return await self._revise(caller, delete, DELETED, DeletedContent(), revise)
+        return await self._revise(caller, delete, DELETED, NoContent(), revise)
+
+    @command(
+        Pin,
+        reply=Changed,
+        route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/pin"),
+        errors=(Invalid, NotFound, Conflict),
+        emits=(MessagePinned,),
+        ordered_by=_conversation,
+        hands_on=True,
+        example={"client_id": "c4", "seq": 1},
+    )
+    async def pin(self, caller: Caller, pin: Pin) -> Awaitable[Changed]:
+        """Pin a message, for everyone in the conversation."""
+        return await self._revise(caller, pin, PINNED, NoContent(), _pinned)
+
+    @command(
+        Unpin,
+        reply=Changed,
+        route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/unpin"),
+        errors=(Invalid, NotFound, Conflict),
+        emits=(MessageUnpinned,),
+        ordered_by=_conversation,
+        hands_on=True,
+        example={"client_id": "c5", "seq": 1},
+    )
+    async def unpin(self, caller: Caller, unpin: Unpin) -> Awaitable[Changed]:
+        """Take a pin away."""
+        return await self._revise(caller, unpin, UNPINNED, NoContent(), _unpinned)
 
     def _earliest(self, seconds: float) -> datetime | None:
         return self._now() - timedelta(seconds=seconds) if seconds else None
@@ -231,7 +316,7 @@ class Revisions:
     async def _revise(
         self,
         caller: Caller,
-        ask: Edit | Delete,
+        ask: Revising,
         kind: Kind,
         content: Content,
         revise: Callable[[MessageState, int], MessageState],

@@ -19,6 +19,9 @@ MORE: dict[str, Message] = {
     "message.edit": {"client_id": "x", "text": "not mine", "seq": 1},
     "message.delete": {"client_id": "x", "seq": 1},
     "message.versions": {"seq": 1},
+    "message.pin": {"client_id": "x", "seq": 1},
+    "message.unpin": {"client_id": "x", "seq": 1},
+    "thread.get": {"seq": 1},
 }
 """What a command needs besides a conversation."""
 
@@ -57,6 +60,10 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "message.edit",
         "message.delete",
         "message.versions",
+        "message.pin",
+        "message.unpin",
+        "thread.get",
+        "pin.list",
     }
 
 

@@ -284,7 +284,8 @@ def test_history_shows_messages_as_they_were_delivered(chat: Chat, alice: Asker)
     bob.send("hi", to="alice")
     page = bob.ask("history.get", conversation=OURS)
     assert [msgspec.structs.asdict(message) for message in page.messages] == [
-        msgspec.structs.asdict(event) | {"edited_at": None} for event in bob.of(MessageCreated)
+        msgspec.structs.asdict(event) | {"edited_at": None, "thread": None, "pinned": False}
+        for event in bob.of(MessageCreated)
     ]
 
 

@@ -12,6 +12,7 @@ from chatd.bus.local import LocalBus
 from chatd.errors import OutcomeUnknown
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import Messages, Sizes
@@ -98,11 +99,9 @@ class Chat:
         )
         messages = Messages(
             writer,
-            self.log,
             directory,
             Opening(self.conversations, directory, authors, bus),
             authors,
-            reader,
             sizes=sizes,
         )
         revisions = Revisions(
@@ -120,6 +119,7 @@ class Chat:
             (
                 messages,
                 revisions,
+                History(self.log, directory, reader),
                 Conversations(self.conversations, directory, bus),
                 Resuming(self.log, self.conversations, reader),
                 Liveness(lambda: NOON),

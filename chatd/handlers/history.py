@@ -1,0 +1,202 @@
+"""Reading messages as they are now: history, threads, and what is pinned."""
+
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from chatd.errors import Invalid, NotFound
+from chatd.handlers.caller import Caller
+from chatd.handlers.kinds import Reader
+from chatd.handlers.messages import MessageContent, MessageId, PageSize
+from chatd.interfaces import ILogStore
+from chatd.records import KeptMessage, Page
+from chatd.state.directory import Directory
+from chatd.state.ids import message_id
+from chatd.wire.commands import Command, Reply, Route, command
+from chatd.wire.types import MAX_INTEGER, ConversationId, Metadata, Place, Seq, UserId
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as it is now. ``edited_at`` is when it was last edited; a ``deleted`` one says nothing any more.
+
+    ``thread`` is where the message stands that began the thread of a reply.
+    """
+
+    message_id: MessageId
+    conversation: ConversationId
+    seq: Seq
+    time: datetime
+    sender: UserId
+    text: str = ""
+    metadata: Metadata = {}
+    reply_to: Place | None = None
+    thread: Place | None = None
+    pinned: bool = False
+    edited_at: datetime | None = None
+    deleted: bool = False
+    unreadable: bool = False
+
+
+class GetHistory(Command, frozen=True, kw_only=True, tag="history.get"):
+    """At most one of ``before``, ``after`` and ``around``; without any of them, the latest messages."""
+
+    conversation: ConversationId
+    before: Seq | None = None
+    after: Seq | None = None
+    around: Seq | None = None
+    limit: PageSize = 50
+
+
+class HistoryPage(Reply, frozen=True, kw_only=True):
+    """Messages by ``seq``, the oldest first. ``older`` and ``newer`` are false where nothing lies beyond that end."""
+
+    messages: list[Message]
+    older: bool
+    newer: bool
+
+
+class Thread(Command, frozen=True, kw_only=True, tag="thread.get"):
+    """``seq`` is where the message stands that began the thread; ``after`` goes on behind a reply."""
+
+    conversation: ConversationId
+    seq: Place
+    after: Seq = 0
+    limit: PageSize = 50
+
+
+class Pins(Command, frozen=True, kw_only=True, tag="pin.list"):
+    """``after`` goes on behind a message."""
+
+    conversation: ConversationId
+    after: Seq = 0
+    limit: PageSize = 50
+
+
+class MessageList(Reply, frozen=True, kw_only=True):
+    """Messages by ``seq``, the oldest first. ``newer`` is false where there are no more."""
+
+    messages: list[Message]
+    newer: bool
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Some messages at one end of a page, and whether there are more beyond."""
+
+    messages: list[KeptMessage]
+    more: bool
+
+
+class History:
+    """The commands that read messages."""
+
+    def __init__(self, store: ILogStore, directory: Directory, reader: Reader) -> None:
+        self._store = store
+        self._directory = directory
+        self._reader = reader
+
+    @command(
+        GetHistory,
+        reply=HistoryPage,
+        route=Route("GET", "/v1/conversations/{conversation}/history"),
+        errors=(Invalid, NotFound),
+        example={"limit": 20},
+    )
+    async def get(self, caller: Caller, ask: GetHistory) -> HistoryPage:
+        """Read messages as they are now, page by page.
+
+        Before, after or around a ``seq``; the one named by ``around`` is part of the page. Each page costs the same,
+        however long the conversation.
+        """
+        if sum(end is not None for end in (ask.before, ask.after, ask.around)) > 1:
+            raise Invalid("Give at most one of `before`, `after` and `around`.")
+        await self._directory.check_reader(ask.conversation, caller.user)
+        read = partial(self._read, caller, ask.conversation)
+        if ask.around is not None:
+            half = ask.limit // 2
+            older = await read(0, ask.around, half, newest=True)
+            newer = await read(ask.around - 1, MAX_INTEGER, ask.limit - half, newest=False)
+            return await self._page(older.messages + newer.messages, older=older.more, newer=newer.more)
+        if ask.after is not None:
+            newer = await read(ask.after, MAX_INTEGER, ask.limit, newest=False)
+            return await self._page(newer.messages, older=ask.after > 0, newer=newer.more)
+        older = await read(0, MAX_INTEGER if ask.before is None else ask.before, ask.limit, newest=True)
+        return await self._page(older.messages, older=older.more, newer=ask.before is not None)
+
+    async def _read(self, caller: Caller, conversation: str, low: int, high: int, limit: int, *, newest: bool) -> _Part:
+        """At most ``limit`` messages, and whether there are more."""
+        page = Page(conversation=conversation, reader=caller.user, low=low, high=high, limit=limit + 1, newest=newest)
+        found = await self._store.messages(page)
+        kept = found[len(found) - limit :] if newest and len(found) > limit else found[:limit]
+        return _Part(messages=kept, more=len(found) > limit)
+
+    async def _page(self, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
+        return HistoryPage(messages=await self._messages(found), older=older, newer=newer)
+
+    async def _messages(self, found: list[KeptMessage]) -> list[Message]:
+        edits = [kept.edit for kept in found if kept.edit is not None]
+        contents = await self._reader.contents([kept.entry for kept in found])
+        edited = dict(zip([edit.seq for edit in edits], await self._reader.contents(edits), strict=True))
+        return [
+            _message(kept, first, first if kept.edit is None else edited[kept.edit.seq])
+            for kept, first in zip(found, contents, strict=True)
+        ]
+
+    @command(
+        Thread,
+        reply=MessageList,
+        route=Route("GET", "/v1/conversations/{conversation}/messages/{seq}/thread"),
+        errors=(Invalid, NotFound),
+        example={"seq": 1},
+    )
+    async def thread(self, caller: Caller, ask: Thread) -> MessageList:
+        """Read the replies to a message, and the replies to those."""
+        await self._directory.check_reader(ask.conversation, caller.user)
+        return await self._list(caller, ask, thread=ask.seq)
+
+    @command(
+        Pins,
+        reply=MessageList,
+        route=Route("GET", "/v1/conversations/{conversation}/pins"),
+        errors=(Invalid, NotFound),
+    )
+    async def pins(self, caller: Caller, ask: Pins) -> MessageList:
+        """Read what is pinned."""
+        await self._directory.check_reader(ask.conversation, caller.user)
+        return await self._list(caller, ask, pinned=True)
+
+    async def _list(
+        self, caller: Caller, ask: Thread | Pins, *, thread: int | None = None, pinned: bool = False
+    ) -> MessageList:
+        page = Page(
+            conversation=ask.conversation,
+            reader=caller.user,
+            low=ask.after,
+            high=MAX_INTEGER,
+            limit=ask.limit + 1,
+            newest=False,
+            thread=thread,
+            pinned=pinned,
+        )
+        found = await self._store.messages(page)
+        return MessageList(messages=await self._messages(found[: ask.limit]), newer=len(found) > ask.limit)
+
+
+def _message(kept: KeptMessage, first: MessageContent | None, content: MessageContent | None) -> Message:
+    """``first`` is what was sent, ``content`` what it says now; an edit does not change what it replies to."""
+    entry = kept.entry
+    return Message(
+        message_id=message_id(entry.conversation, entry.seq),
+        conversation=entry.conversation,
+        seq=entry.seq,
+        time=entry.time,
+        sender=entry.author,
+        text=content.text if content else "",
+        metadata=content.metadata if content else {},
+        reply_to=first.reply_to if first else None,
+        thread=kept.state.thread,
+        pinned=kept.state.pinned is not None,
+        edited_at=None if kept.edit is None else kept.edit.time,
+        deleted=entry.erased,
+        unreadable=content is None and not entry.erased,
+    )
