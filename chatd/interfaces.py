@@ -86,7 +86,7 @@ class ILogStore(Interface):
         """
 
     def messages(page: Page) -> Awaitable[list[KeptMessage]]:
-        """One page of messages as they are now, by ``seq``, of what its reader may see and has not hidden."""
+        """One page of messages as they are now, by ``seq``, of what its reader may see."""
 
     def edits(conversation: str, seq: int) -> Awaitable[list[Entry]]:
         """All edits of the message that stands at ``seq``, in their order."""

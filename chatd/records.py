@@ -163,8 +163,7 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
 
     ``decide`` is asked again, in the transaction, where ``roster`` is no longer the latest. ``begins``: the
     conversation begins with ``roster`` if it is not there. ``notices`` go into event queues along with this change
-    and are drafts like it, but without receipts. ``reply_to``, ``mentions`` and ``tokens`` (for search) are a
-    message's.
+    and are drafts like it, but without receipts. ``reply_to`` and ``mentions`` are a message's.
     """
 
     conversation: str
@@ -182,7 +181,6 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
     notices: tuple["Draft", ...] = ()
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
-    tokens: tuple[bytes, ...] = ()
 
     @property
     def audience(self) -> Collection[str]:

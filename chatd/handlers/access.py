@@ -1,6 +1,8 @@
 """What a member may see of a conversation, for rules that are decided on its roster."""
 
-from chatd.errors import NotFound
+from collections.abc import Iterable
+
+from chatd.errors import Invalid, NotFound
 from chatd.records import Roster
 
 
@@ -11,3 +13,9 @@ def check_sees(roster: Roster, user: str, seq: int | None = None) -> None:
         raise NotFound
     if seq is not None and seq <= membership.since and roster.rules.history != "all":
         raise NotFound
+
+
+def check_mentions(roster: Roster, mentions: Iterable[str]) -> None:
+    """Raise Invalid unless all who are mentioned are members."""
+    if not all(user in roster.members for user in mentions):
+        raise Invalid("`mentions` names somebody who is not a member.")

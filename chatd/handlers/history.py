@@ -14,7 +14,7 @@ from chatd.records import KeptMessage, Page
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
-from chatd.wire.types import MAX_INTEGER, ConversationId, Metadata, Place, Seq, UserId
+from chatd.wire.types import MAX_INTEGER, ConversationId, Mentions, Metadata, Place, Seq, UserId
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: Metadata = {}
     reply_to: Place | None = None
     thread: Place | None = None
+    mentions: Mentions = []
     pinned: bool = False
     edited_at: datetime | None = None
     deleted: bool = False
@@ -195,6 +196,7 @@ def _message(kept: KeptMessage, first: MessageContent | None, content: MessageCo
         metadata=content.metadata if content else {},
         reply_to=first.reply_to if first else None,
         thread=kept.state.thread,
+        mentions=list(content.mentions) if content else [],
         pinned=kept.state.pinned is not None,
         edited_at=None if kept.edit is None else kept.edit.time,
         deleted=entry.erased,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
-from chatd.handlers.access import check_sees
+from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
@@ -20,7 +20,7 @@ from chatd.state.directory import Directory
 from chatd.state.ids import direct, message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
-from chatd.wire.types import ClientId, ConversationId, Metadata, Place, Seq, Text, UserId
+from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Seq, Text, UserId
 
 MessageId = Annotated[str, Meta(description="A message, wherever it is named.")]
 PageSize = Annotated[int, Meta(ge=1, le=500, description="How many at most.")]
@@ -32,6 +32,7 @@ class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     metadata: dict[str, str] = {}
     reply_to: int | None = None
+    mentions: tuple[str, ...] = ()
 
 
 class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.created"):
@@ -46,6 +47,7 @@ class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     text: str = ""
     metadata: Metadata = {}
     reply_to: Place | None = None
+    mentions: Mentions = []
     deleted: bool = False
     unreadable: bool = False
 
@@ -60,6 +62,7 @@ def _event(entry: Entry, content: MessageContent | None) -> LogEvent:
         text=content.text if content else "",
         metadata=content.metadata if content else {},
         reply_to=content.reply_to if content else None,
+        mentions=list(content.mentions) if content else [],
         deleted=entry.erased,
         unreadable=content is None and not entry.erased,
     )
@@ -77,6 +80,7 @@ class Send(Command, frozen=True, kw_only=True, tag="message.send"):
     conversation: ConversationId | None = None
     metadata: Metadata = {}
     reply_to: Place | None = None
+    mentions: Mentions = []
 
 
 class Sent(Reply, frozen=True, kw_only=True):
@@ -88,9 +92,10 @@ class Sent(Reply, frozen=True, kw_only=True):
     time: datetime
 
 
-def _may_post(user: str, reply_to: int | None, roster: Roster, seq: int) -> Roster:
+def _may_post(user: str, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, reply_to)
+    check_mentions(roster, mentions)
     if roster.kind == "queue":
         raise Forbidden("The event queue is written by the server alone.")
     return roster
@@ -155,7 +160,8 @@ class Messages:
         self._check(send)
         roster = await self._roster(caller, send)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        content = MessageContent(text=send.text, metadata=send.metadata, reply_to=send.reply_to)
+        mentions = tuple(dict.fromkeys(send.mentions))
+        content = MessageContent(text=send.text, metadata=send.metadata, reply_to=send.reply_to, mentions=mentions)
         return self._sent(
             self._log.append(
                 draft(
@@ -166,8 +172,9 @@ class Messages:
                     client_id=send.client_id,
                     key=key,
                     roster=roster,
-                    decide=partial(_may_post, caller.user, send.reply_to),
+                    decide=partial(_may_post, caller.user, send.reply_to, mentions),
                     reply_to=send.reply_to,
+                    mentions=mentions,
                 )
             )
         )

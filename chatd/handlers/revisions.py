@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
-from chatd.handlers.access import check_sees
+from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
@@ -20,7 +20,7 @@ from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
-from chatd.wire.types import ClientId, ConversationId, Metadata, Place, Seq, Text, UserId
+from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Seq, Text, UserId
 
 
 class NoContent(Content, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +34,7 @@ class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag
     sender: UserId
     text: str = ""
     metadata: Metadata = {}
+    mentions: Mentions = []
     deleted: bool = False
     unreadable: bool = False
 
@@ -68,6 +69,7 @@ def _edited_event(entry: Entry, content: MessageContent | None) -> LogEvent:
         sender=entry.author,
         text=content.text if content else "",
         metadata=content.metadata if content else {},
+        mentions=list(content.mentions) if content else [],
         deleted=entry.erased,
         unreadable=content is None and not entry.erased,
     )
@@ -97,13 +99,14 @@ UNPINNED = Kind("message.unpinned", NoContent, _tells(MessageUnpinned))
 
 
 class Edit(Command, frozen=True, kw_only=True, tag="message.edit"):
-    """``seq`` is where the message stands; ``text`` and ``metadata`` are all that it says from now on."""
+    """``seq`` is where the message stands; the other fields are all that it says from now on."""
 
     client_id: ClientId
     conversation: ConversationId
     seq: Place
     text: Text
     metadata: Metadata = {}
+    mentions: Mentions = []
 
 
 class Delete(Command, frozen=True, kw_only=True, tag="message.delete"):
@@ -161,9 +164,10 @@ class VersionList(Reply, frozen=True, kw_only=True):
     versions: list[Version]
 
 
-def _may_alter(user: str, target: int, roster: Roster, seq: int) -> Roster:
+def _may_alter(user: str, target: int, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, target)
+    check_mentions(roster, mentions)
     return roster
 
 
@@ -259,9 +263,10 @@ class Revisions:
         server; without it there is no limit.
         """
         self._sizes.check(edit.text, edit.metadata)
-        content = MessageContent(text=edit.text, metadata=edit.metadata)
+        mentions = tuple(dict.fromkeys(edit.mentions))
+        content = MessageContent(text=edit.text, metadata=edit.metadata, mentions=mentions)
         revise = partial(_edited, caller.user, self._earliest(self._edit_seconds))
-        return await self._revise(caller, edit, EDITED, content, revise)
+        return await self._revise(caller, edit, EDITED, content, revise, mentions)
 
     @command(
         Delete,
@@ -320,6 +325,7 @@ class Revisions:
         kind: Kind,
         content: Content,
         revise: Callable[[MessageState, int], MessageState],
+        mentions: tuple[str, ...] = (),
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
@@ -333,7 +339,8 @@ class Revisions:
                     client_id=ask.client_id,
                     key=key,
                     roster=roster,
-                    decide=partial(_may_alter, caller.user, ask.seq),
+                    decide=partial(_may_alter, caller.user, ask.seq, mentions),
+                    mentions=mentions,
                     revision=Revision(target=ask.seq, revise=revise),
                 )
             )

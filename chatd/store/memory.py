@@ -49,7 +49,6 @@ class _Log:
         self.cursors: dict[tuple[str, str], int] = {}
         self.states: dict[int, MessageState] = {}
         self.mentions: dict[int, tuple[str, ...]] = {}
-        self.tokens: dict[int, tuple[bytes, ...]] = {}
 
     @property
     def conversation(self) -> str:
@@ -61,9 +60,9 @@ class _Log:
         self.last_at = at
         if draft.kind == MESSAGE:
             self.states[entry.seq] = MessageState(author=draft.author, time=at, thread=thread)
-            self.mentions[entry.seq], self.tokens[entry.seq] = draft.mentions, draft.tokens
+            self.mentions[entry.seq] = draft.mentions
         elif draft.kind == EDITED and draft.revision is not None:
-            self.mentions[draft.revision.target], self.tokens[draft.revision.target] = draft.mentions, draft.tokens
+            self.mentions[draft.revision.target] = draft.mentions
         return entry
 
     def revise(self, seq: int, state: MessageState) -> None:
@@ -71,7 +70,6 @@ class _Log:
         self.states[seq] = state
         if state.deleted is not None:
             self.mentions.pop(seq, None)
-            self.tokens.pop(seq, None)
             self.entries = [
                 replace(entry, sealed=b"", erased=True) if entry.seq == seq or _edits(entry, seq) else entry
                 for entry in self.entries
@@ -112,7 +110,6 @@ class MemoryDatabase:
         self.logs: dict[str, _Log] = {}
         self.receipts: dict[tuple[str, str], tuple[Appended, bytes]] = {}
         self.keys: dict[str, WrappedKey] = {}
-        self.hidden: set[tuple[str, str, int]] = set()
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))
@@ -244,8 +241,6 @@ class MemoryLog:
         )
 
     def _wanted(self, kept: KeptMessage, page: Page) -> bool:
-        if (page.reader, page.conversation, kept.entry.seq) in self._database.hidden:
-            return False
         if page.pinned and kept.state.pinned is None:
             return False
         return page.thread is None or kept.state.thread == page.thread

@@ -55,7 +55,7 @@ SET standing = excluded.standing, role = excluded.role, since_seq = excluded.sin
     by_user = excluded.by_user, blocking = excluded.blocking,
     joined_at = CASE WHEN m.standing = excluded.standing THEN m.joined_at ELSE now() END
 """
-# What is deleted is overwritten, in the message and in its edits; so is what leads to it.
+# What is deleted is overwritten, in the message and in its edits.
 REVISED = """
 WITH revised AS (
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
@@ -71,20 +71,12 @@ SET edited_seq = r.edited_seq, pinned_seq = r.pinned_seq, deleted_seq = r.delete
 FROM revised AS r WHERE m.conversation_id = r.conversation_id AND m.seq = r.seq
 """
 FORGET = """
-WITH revised AS (
-    SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS r (conversation_id, seq)
-), unmentioned AS (
-    DELETE FROM chatd.mentions AS m USING revised AS r WHERE m.conversation_id = r.conversation_id AND m.seq = r.seq
-)
-DELETE FROM chatd.search_tokens AS t USING revised AS r WHERE t.conversation_id = r.conversation_id AND t.seq = r.seq
+DELETE FROM chatd.mentions AS m USING unnest(%s::uuid[], %s::bigint[]) AS r (conversation_id, seq)
+WHERE m.conversation_id = r.conversation_id AND m.seq = r.seq
 """
 MENTIONS = """
 INSERT INTO chatd.mentions (conversation_id, user_id, seq)
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING
-"""
-TOKENS = """
-INSERT INTO chatd.search_tokens (conversation_id, token, seq)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[]) ON CONFLICT DO NOTHING
 """
 
 
@@ -97,7 +89,7 @@ async def write(cursor: Cursor, outcome: Outcome, logs: Mapping[str, LogState]) 
     await _write_logs(cursor, logs, outcome, now)
     if outcome.revised:
         await _write_revisions(cursor, outcome)
-    await _write_words(cursor, outcome)
+    await _write_mentions(cursor, outcome)
 
 
 async def _write_entries(cursor: Cursor, outcome: Outcome, now: datetime) -> None:
@@ -199,8 +191,8 @@ def _places(places: Iterable[Place]) -> tuple[str, str]:
     return plain_array(conversation for conversation, _ in places), plain_array(seq for _, seq in places)
 
 
-async def _write_words(cursor: Cursor, outcome: Outcome) -> None:
-    """Who is mentioned, and by which words a message is found: of a message, or of what it became by its last edit."""
+async def _write_mentions(cursor: Cursor, outcome: Outcome) -> None:
+    """Who is mentioned: in a message, or in what it became by its last edit."""
     latest: dict[Place, Draft] = {}
     for draft, entry in zip(outcome.written, outcome.entries, strict=True):
         if draft.kind == MESSAGE:
@@ -212,10 +204,6 @@ async def _write_words(cursor: Cursor, outcome: Outcome) -> None:
     if mentions:
         conversations, seqs = _places(place for place, _ in mentions)
         await cursor.execute(MENTIONS, (conversations, text_array(user for _, user in mentions), seqs))
-    tokens = [(place, token) for place, draft in kept.items() for token in draft.tokens]
-    if tokens:
-        conversations, seqs = _places(place for place, _ in tokens)
-        await cursor.execute(TOKENS, (conversations, bytea_array(token for _, token in tokens), seqs))
 
 
 def _deleted(outcome: Outcome, place: Place) -> bool:

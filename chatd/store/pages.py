@@ -22,11 +22,7 @@ SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created',
 FROM chatd.messages AS m
 LEFT JOIN chatd.changes AS e ON e.conversation_id = m.conversation_id AND e.seq = m.edited_seq
 WHERE m.conversation_id = %(conversation)s AND m.seq > %(low)s AND m.seq < %(high)s
-  AND m.seq > (SELECT low FROM visible) AND m.seq <= (SELECT high FROM visible)
-  AND NOT EXISTS (
-      SELECT FROM chatd.hidden_messages AS h
-      WHERE h.user_id = %(reader)s AND h.conversation_id = m.conversation_id AND h.seq = m.seq
-  ){narrowed}
+  AND m.seq > (SELECT low FROM visible) AND m.seq <= (SELECT high FROM visible){narrowed}
 ORDER BY m.seq {direction} LIMIT %(limit)s
 """
 EDITS = """

@@ -81,6 +81,7 @@ Seq = Annotated[
 Place = Annotated[
     int, Meta(ge=1, le=MAX_INTEGER, description="Where a message stands in its conversation's log.", examples=[1])
 ]
+Mentions = Annotated[list[UserId], Meta(max_length=50, description="Members whom a message names.", examples=[["bob"]])]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 Metadata = Annotated[

@@ -173,6 +173,8 @@ def packed(value: Any) -> bytes:
     if isinstance(value, dict):
         pairs = b"".join(packed(key) + packed(item) for key, item in value.items())
         return b"\xdf" + len(value).to_bytes(4) + pairs
+    if isinstance(value, list):
+        return b"\xdd" + len(value).to_bytes(4) + b"".join(map(packed, value))
     return msgspec.msgpack.encode(value)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatd.errors import NotFound
+from chatd.errors import Invalid, NotFound
 from chatd.handlers.messages import MessageCreated
-from chatd.handlers.revisions import MessagePinned, MessageUnpinned
+from chatd.handlers.revisions import MessageEdited, MessagePinned, MessageUnpinned
 from chatd.records import Membership, Rules
 from chatd.state.ids import direct
 from tests.kit.stores import new_client_id
@@ -144,3 +144,32 @@ def test_a_repeated_pin_gets_the_first_reply(chat: Chat, alice: Asker) -> None:
     assert change(alice, "message.pin", 1, client_id="p") == first
     assert pins(alice) == ([], False)
     assert len(chat.entries(OURS)) == 3
+
+
+# -- mentions --
+
+
+def test_a_message_mentions_members_and_an_edit_whom_it_says_now(chat: Chat, alice: Asker) -> None:
+    listener = chat.connect("bob")
+    alice.send("a", to="bob", mentions=["bob", "alice", "bob"])
+    [event] = listener.of(MessageCreated)
+    assert event.mentions == ["bob", "alice"]
+    assert chat.database.logs[OURS].mentions == {1: ("bob", "alice")}
+    change(alice, "message.edit", 1, text="b", mentions=["alice"])
+    [edited] = listener.of(MessageEdited)
+    [shown] = alice.ask("history.get", conversation=OURS).messages
+    assert edited.mentions == shown.mentions == ["alice"]
+    assert chat.database.logs[OURS].mentions == {1: ("alice",)}
+    change(alice, "message.delete", 1)
+    assert chat.database.logs[OURS].mentions == {}
+
+
+def test_nobody_else_can_be_mentioned(chat: Chat, alice: Asker) -> None:
+    alice.send("a", to="bob")
+    for attempt in (
+        lambda: alice.send("b", to="bob", mentions=["bob", "eve"]),
+        lambda: change(alice, "message.edit", 1, text="b", mentions=["eve"]),
+    ):
+        with pytest.raises(Invalid, match="not a member"):
+            attempt()
+    assert len(chat.entries(OURS)) == 1

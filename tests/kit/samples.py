@@ -24,7 +24,7 @@ TEXTS = ("x", "6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b")
 """One of these is valid wherever a text is."""
 
 Path = tuple[str, ...]
-"""Where in a frame: a field, then perhaps ``key`` or ``value`` of a mapping."""
+"""Where in a frame: a field, then perhaps ``key`` or ``value`` of a mapping, or ``item`` of a list."""
 
 
 def sample(annotation: Any) -> Any:
@@ -97,6 +97,8 @@ def _parts(path: Path, kind: Type) -> Iterator[tuple[Path, Type]]:
         case UnionType():
             for one in kind.types:
                 yield from _parts(path, one)
+        case ListType():
+            yield from _parts((*path, "item"), kind.item_type)
         case DictType():
             yield from _parts((*path, "key"), kind.key_type)
             yield from _parts((*path, "value"), kind.value_type)
@@ -107,6 +109,8 @@ def put(frame: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
     name, *rest = path
     if not rest:
         return frame | {name: value}
+    if rest == ["item"]:
+        return frame | {name: [value]}
     ((key, old),) = frame[name].items()
     return frame | {name: {value: old} if rest == ["key"] else {key: value}}
 
@@ -117,3 +121,9 @@ def is_text(kind: Type) -> bool:
 
 def is_number(kind: Type) -> bool:
     return isinstance(kind, IntType)
+
+
+def is_list(annotation: Any) -> bool:
+    """Whether a field of this type holds a list."""
+    kind = type_info(annotation)
+    return isinstance(kind.type if isinstance(kind, Metadata) else kind, ListType)

@@ -9,10 +9,11 @@ from typing import Any
 import psycopg2
 import pytest
 import pytest_twisted
+from msgspec.structs import replace
 from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
-from chatd.records import Ack, Page
+from chatd.records import Ack, Page, Revision
 from chatd.store import changes, outcomes, pages
 from chatd.store import conversations as conversation_store
 from chatd.store import keys as key_store
@@ -92,11 +93,11 @@ PAGES = {
     "the oldest messages": messages(0, 2**53 - 1),
 }
 APPEND = (
-    f"EXECUTE chatd_append ({', '.join(['%s'] * 11)})",
+    f"EXECUTE chatd_append ({', '.join(['%s'] * 9)})",
     (
         *(plain_array([id(1), id(2)]), text_array("ab"), text_array("cd")),
         *(bytea_array([b"", b""]), bytea_array([b"", b""]), plain_array([0, 0]), nullable_array([None, 4])),
-        *(plain_array([1]), text_array("a"), plain_array([2]), bytea_array([b"t"])),
+        *(plain_array([1]), text_array("a")),
     ),
 )
 ACKNOWLEDGE = (
@@ -337,3 +338,24 @@ async def test_one_ack_that_cannot_be_stored_fails_alone(pool):
     assert [type(error) for error in unforeseen] == [ValueError]
     positions = await stores.conversations.positions(alice, "d")
     assert [position.acknowledged for position in positions] == [1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_mentions_are_kept_of_what_a_message_says_now(stores, sql):
+    conversation = await open_one(stores)
+    one, other = (draft(conversation, mentions=mentions) for mentions in (("bob", "alice"), ("bob",)))
+    await stores.log.append([one, other])
+    edit = draft(
+        conversation,
+        kind="message.edited",
+        revision=Revision(target=1, revise=lambda state, seq: replace(state, edited=seq)),
+        mentions=("alice",),
+    )
+    deletion = draft(
+        conversation,
+        kind="message.deleted",
+        revision=Revision(target=2, revise=lambda state, seq: replace(state, deleted=seq)),
+    )
+    await stores.log.change([edit, deletion, draft(conversation, mentions=("bob",))])
+    kept = sql("SELECT seq, user_id FROM chatd.mentions WHERE conversation_id = %s ORDER BY seq", conversation)
+    assert kept == [(1, "alice"), (5, "bob")]

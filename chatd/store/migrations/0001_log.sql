@@ -24,7 +24,7 @@ CREATE TABLE chatd.conversations (
     last_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- How people stand to conversations, and what each wants of theirs. The log is theirs behind since_seq, and up to
+-- How people stand to conversations. The log is theirs behind since_seq, and up to
 -- until_seq where they have left. The marks only move forward.
 CREATE TABLE chatd.members (
     conversation_id uuid NOT NULL,
@@ -39,9 +39,6 @@ CREATE TABLE chatd.members (
     by_user text COLLATE "C",
     blocking boolean NOT NULL DEFAULT false,
     delivered_seq bigint NOT NULL DEFAULT 0,
-    read_seq bigint NOT NULL DEFAULT 0,
-    quiet_until timestamptz,
-    archived boolean NOT NULL DEFAULT false,
     joined_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (conversation_id, user_id)
 ) WITH (fillfactor = 70);
@@ -80,15 +77,7 @@ CREATE TABLE chatd.changes (
 );
 CREATE INDEX changes_by_target ON chatd.changes (conversation_id, target_seq, seq) WHERE target_seq IS NOT NULL;
 
--- What people have deleted for themselves alone.
-CREATE TABLE chatd.hidden_messages (
-    user_id text COLLATE "C" NOT NULL,
-    conversation_id uuid NOT NULL,
-    seq bigint NOT NULL,
-    PRIMARY KEY (user_id, conversation_id, seq)
-);
-
--- Who is named in which message, and which messages hold a word, where searching is on (its keyed hash).
+-- Who is named in which message.
 CREATE TABLE chatd.mentions (
     conversation_id uuid NOT NULL,
     user_id text COLLATE "C" NOT NULL,
@@ -96,13 +85,6 @@ CREATE TABLE chatd.mentions (
     PRIMARY KEY (conversation_id, user_id, seq)
 );
 CREATE INDEX mentions_by_message ON chatd.mentions (conversation_id, seq);
-CREATE TABLE chatd.search_tokens (
-    conversation_id uuid NOT NULL,
-    token bytea NOT NULL,
-    seq bigint NOT NULL,
-    PRIMARY KEY (conversation_id, token, seq)
-);
-CREATE INDEX search_tokens_by_message ON chatd.search_tokens (conversation_id, seq);
 
 -- What a client_id was used for, for ever: its unique index is what makes a repeat impossible.
 CREATE TABLE chatd.receipts (
