@@ -18,9 +18,10 @@ from twisted.internet.endpoints import HostnameEndpoint
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.kit.waiting import WITHIN_S
+
 JSON = "chatd.v1.json"
 MSGPACK = "chatd.v1.msgpack"
-WITHIN_S = 15.0
 
 Message = dict[str, Any]
 
@@ -50,7 +51,8 @@ class Client:
         self._ids = count(1)
         self._replies: dict[int | None, Message] = {}
         self._events: deque[Message] = deque()
-        options = {"compression": None, "max_queue": None, "max_size": None, "ping_interval": None, **options}
+        patience = {"open_timeout": WITHIN_S, "close_timeout": WITHIN_S, "ping_interval": None}
+        options = {"compression": None, "max_queue": None, "max_size": None, **patience, **options}
         self._connecting = connect(
             url,
             subprotocols=[subprotocol],

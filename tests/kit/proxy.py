@@ -13,6 +13,8 @@ from typing import Self
 
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from tests.kit.ports import reserve_port
+
 Address = tuple[str, int] | str
 CHUNK = 65536
 NEEDLE = 64
@@ -96,20 +98,21 @@ class Proxy:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self.delay = 0.0
-        self.port = 0
+        self._port = reserve_port()
+        self.port: int = self._port.getsockname()[1]
         self.accepted = 0
 
     def start(self) -> Self:
-        """Listen, on the port of the last time if there was one."""
+        """Listen."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
 
     def stop(self) -> None:
-        """Stop listening and end what is open."""
+        """Stop listening and end what is open, for good."""
         self.refuse()
+        self._port.close()
         self._open.set()
 
     def __enter__(self) -> Self:
@@ -133,8 +136,8 @@ class Proxy:
         if self._listener is not None:
             with suppress(OSError):  # not connected: shutdown still wakes the accepting thread
                 self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+            listener, self._listener = self._listener, None
+            listener.close()
         self.cut()
 
     def cut(self) -> None:
@@ -179,9 +182,9 @@ class Proxy:
                 client, _ = listener.accept()
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.accepted += 1
-                self._relay(client)
+                self._relay(client, listener)
 
-    def _relay(self, client: socket.socket) -> None:
+    def _relay(self, client: socket.socket, listener: socket.socket) -> None:
         try:
             server = self._connect()
         except OSError:  # the server is down: the client sees its connection end
@@ -190,6 +193,8 @@ class Proxy:
         relay = Relay(self, client, server)
         self._relays.add(relay)
         relay.start()
+        if listener is not self._listener:  # refused meanwhile, which cut only what it saw
+            relay.cut()
 
     def _connect(self) -> socket.socket:
         if isinstance(self._target, str):

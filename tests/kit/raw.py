@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.kit.clients import JSON, WITHIN_S, Message, headers
+from tests.kit.clients import JSON, Message, headers
+from tests.kit.waiting import WITHIN_S
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 

@@ -13,21 +13,20 @@ from signal import SIGKILL, SIGTERM
 from typing import Self
 
 from chatd.security.keyring import MasterKeys
+from tests.kit.ports import reserve_port
 from tests.kit.settings import private
 from tests.kit.tokens import AUDIENCE, ISSUER, AuthService
-from tests.kit.waiting import wait_for
+from tests.kit.waiting import WITHIN_S, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
 TWISTD = (sys.executable, "-m", "tests.kit.twistd", "--nodaemon", "--pidfile=")
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
-READY_WITHIN_S = 30.0
-STOPPED_WITHIN_S = 20.0
 
 Sections = Mapping[str, Mapping[str, object]]
 
 
 class Server:
-    """One chatd. It listens on a port that the system chose, and on the same one again after a restart.
+    """One chatd. It listens on a port that the system chose and that stays its own until `close`, restarts included.
 
     ``folder`` takes its configuration, keys and log. ``settings`` by section, those of no section under "", go over
     the defaults. The process ends with the one that runs the tests, whichever way that one ends.
@@ -36,7 +35,8 @@ class Server:
     def __init__(self, folder: Path, dsn: str, auth: AuthService, settings: Sections | None = None) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self._port = reserve_port()
+        self.port: int = self._port.getsockname()[1]
         self.log_file = folder / "chatd.log"
         self.log_file.touch()
         essential: Sections = {
@@ -108,19 +108,18 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        address = wait_for(lambda: self._address(seen), within=READY_WITHIN_S)
-        self.port = int(address[1])
+        wait_for(lambda: self._serves(seen))
         if ready:
-            wait_for(self.ready, within=READY_WITHIN_S)
+            wait_for(self.ready)
         return self
 
-    def _address(self, seen: int) -> re.Match[str] | None:
+    def _serves(self, seen: int) -> bool:
         assert self.running, self.log[seen:]
-        return re.search(r"serving at http://127\.0\.0\.1:(\d+)", self.log[seen:])
+        return f"serving at {self.http_url}\n" in self.log[seen:]
 
     def ready(self) -> bool:
         """Whether it says that it can carry out commands."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
@@ -140,7 +139,7 @@ class Server:
         process, self._process = self._process, None
         process.send_signal(how)
         try:
-            process.wait(STOPPED_WITHIN_S)
+            process.wait(WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -150,6 +149,7 @@ class Server:
         """Leave no process behind."""
         if self._process is not None:
             self.stop() if self.running else self.kill()
+        self._port.close()
 
     @contextmanager
     def bounded_memory(self, *, growth: int) -> Iterator[None]:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from tests.kit.waiting import WITHIN_S
 
-async def until(condition: Callable[[], object], *, within: float = 15.0) -> None:
+
+async def until(condition: Callable[[], object], *, within: float = WITHIN_S) -> None:
     """Return as soon as ``condition()`` holds; fail the test if it does not within so many seconds."""
     deadline = reactor.seconds() + within
     while not condition():

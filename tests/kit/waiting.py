@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 POLL_S = 0.02
-WITHIN_S = 20.0
+WITHIN_S = 60.0
+"""How long anything may take. Only a test that fails waits as long: the machine may be slow, or stop for a while."""
 
 Found = TypeVar("Found")
 
