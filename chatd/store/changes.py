@@ -117,7 +117,7 @@ async def _locked(cursor: Cursor, drafts: Sequence[Draft]) -> tuple[dict[str, Lo
     at_hand = {(draft.conversation, draft.roster.access): draft.roster for draft in drafts}
     at_hand |= {(roster.conversation, roster.access): roster for roster in begun.values()}
     unknown = [row[0] for row in rows if row[0] not in new and (row[0], row[2]) not in at_hand]
-    loaded = await load_rosters(cursor, unknown, rows)
+    loaded = await _load_rosters(cursor, unknown, rows)
     logs, now = {}, None
     for row in rows:
         conversation, access, last_seq, now = row[0], row[2], row[11], row[12]
@@ -146,7 +146,7 @@ async def _begin(cursor: Cursor, rosters: Sequence[Roster]) -> set[str]:
     return {conversation for (conversation,) in rows}
 
 
-async def load_rosters(
+async def _load_rosters(
     cursor: Cursor, conversations: Sequence[str], rows: Iterable[tuple[Any, ...]]
 ) -> dict[str, Roster]:
     """The rights in ``conversations``, whose own rows are among ``rows``, with the columns of ``LOCK``."""

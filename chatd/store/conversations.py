@@ -22,10 +22,9 @@ from chatd.records import (
 )
 from chatd.store.acks import ACKNOWLEDGE, acknowledge
 from chatd.store.batcher import Batcher
-from chatd.store.changes import load_rosters, read_membership
+from chatd.store.changes import read_membership, rosters
 from chatd.store.opening import OPEN, Opening, open_conversations
 from chatd.store.pool import Pool
-from chatd.store.transaction import Cursor
 
 COLUMNS = """
 c.conversation_id, c.kind, c.last_seq, c.created_at, c.last_at, c.member_count, c.profile_seq,
@@ -40,9 +39,14 @@ SELECT user_id, delivered_seq FROM chatd.members
 WHERE conversation_id = %s AND standing = 'member' ORDER BY user_id COLLATE "C"
 """
 
-RIGHTS = """
-SELECT conversation_id, kind, access, posting, inviting, editing, joining, history, profile_seq, opened, closed
-FROM chatd.conversations WHERE conversation_id = ANY (%s::uuid[])
+# In one statement, since both tables are to be seen at one moment.
+ROSTER = """
+SELECT c.conversation_id, c.kind, c.access, c.posting, c.inviting, c.editing, c.joining, c.history, c.profile_seq,
+       c.opened, c.closed,
+       m.user_id, m.standing, m.role, m.since_seq, m.until_seq, m.muted_until, m.expires_at, m.by_user, m.blocking
+FROM chatd.conversations AS c
+LEFT JOIN chatd.members AS m ON m.conversation_id = c.conversation_id AND m.standing <> 'left'
+WHERE c.conversation_id = %s
 """
 
 MEMBERSHIP = """
@@ -100,8 +104,9 @@ class PostgresConversations:
 
     async def roster(self, conversation: str) -> Roster | None:
         """See :class:`~chatd.interfaces.IConversationStore`."""
-        found = await self._pool.interact(_roster, conversation)
-        return found.get(conversation)
+        rows = await self._pool.query(ROSTER, (conversation,))
+        people = [(conversation, *row[11:]) for row in rows if row[11] is not None]
+        return rosters(rows[:1], people).get(conversation)
 
     async def membership(self, conversation: str, user: str) -> Membership | None:
         """See :class:`~chatd.interfaces.IConversationStore`."""
@@ -130,13 +135,6 @@ class PostgresConversations:
     async def acknowledge(self, ack: Ack) -> bool:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         return await self._acks.submit(ack)
-
-
-async def _roster(cursor: Cursor, conversation: str) -> dict[str, Roster]:
-    """One transaction, since both tables are to be seen at one moment."""
-    await cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    rows = await cursor.query(RIGHTS, ([conversation],))
-    return await load_rosters(cursor, [row[0] for row in rows], rows)
 
 
 def _conversation(row: tuple[Any, ...]) -> Conversation:

@@ -129,7 +129,7 @@ STATEMENTS = {
         (plain_array([id(1)]), plain_array([2]), *(nullable_array([n]) for n in (7, None, 9))),
     ),
     "forget": (outcomes.FORGET, (plain_array([id(1)]), plain_array([2]))),
-    "rights": (conversation_store.RIGHTS, ([id(1)],)),
+    "roster": (conversation_store.ROSTER, (id(1),)),
     "membership": (conversation_store.MEMBERSHIP, (id(1), "user-1")),
     "get": (conversation_store.GET, (id(1),)),
     "marks": (conversation_store.MARKS, (id(1),)),
