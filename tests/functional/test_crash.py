@@ -14,6 +14,7 @@ from tests.kit.server import Server
 from tests.kit.talk import as_messages, assert_follows, of, send_frames, whole_history
 
 SENDS = 1000
+TRIES = 5
 
 
 class HttpSender:
@@ -70,8 +71,15 @@ def acknowledgements(raw: RawSocket, at_least: int) -> dict[int, int]:
 def test_nothing_acknowledged_is_lost_and_nothing_doubled_when_the_server_is_killed(
     kill_after: int, start_server: Callable[..., Server], person: Callable[..., Person]
 ) -> None:
+    """Where this process was held up for so long that the blow came after the last send, it is dealt once more."""
     server = start_server()
-    alice, bob = person("alice", server), person("bob", server)
+    assert any(
+        _killed_in_the_middle(server, person("alice", server), person("bob", server), kill_after) for _ in range(TRIES)
+    ), "the server was never killed in the middle of sends"
+
+
+def _killed_in_the_middle(server: Server, alice: Person, bob: Person, kill_after: int) -> bool:
+    """Kill the server after so many acknowledgements, and check everything; whether any were still to come."""
     over_http = HttpSender(alice.http(), bob.name)
     with bob.connect() as his, alice.raw() as hers:
         hers.message()
@@ -82,7 +90,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_when_the_server_is_kil
             server.kill()
         before |= acknowledgements(hers, SENDS)
         seen = his.read_until_end()
-    assert kill_after <= len(before) < SENDS
+    assert kill_after <= len(before)
     server.start()
     over_http.repeat()
     with alice.raw() as hers:
@@ -92,6 +100,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_when_the_server_is_kil
     assert len(after) == SENDS
     assert before.items() <= after.items(), "an acknowledged message has moved"
     _check_everything(alice, bob, seen, after, over_http.acknowledged)
+    return len(before) < SENDS
 
 
 def _check_everything(

@@ -1,7 +1,6 @@
 """PostgreSQL is there and misbehaves: replies are lost, sessions end, nothing comes back, everything is slow."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import psycopg2
@@ -12,14 +11,16 @@ from tests.kit.clients import Client
 from tests.kit.people import Person
 from tests.kit.proxy import Proxy, postgres_proxy
 from tests.kit.raw import PING, PONG
-from tests.kit.resilient import Reader, Sender, ask
+from tests.kit.resilient import Reader, Sender, ask, sending
 from tests.kit.server import Sections, Server
 from tests.kit.talk import whole_history
-from tests.kit.waiting import wait_for
+from tests.kit.waiting import WITHIN_S, wait_for
 
 APPEND = b"EXECUTE chatd_append"
 OPEN = b"EXECUTE chatd_open"
 WRITE_QUEUE = 50
+STATEMENT_SECONDS = 3
+"""Short, for a test waits for it; and yet no pause that a machine under load makes is taken for a fault."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def proxy(direct: str) -> Iterator[tuple[Proxy, str]]:
 @pytest.fixture(scope="module")
 def settings(proxy: tuple[Proxy, str]) -> Sections:
     return {
-        "database": {"dsn": proxy[1], "statement_timeout": 1, "connect_timeout": 1, "pool_size": 4},
+        "database": {"dsn": proxy[1], "statement_timeout": STATEMENT_SECONDS, "pool_size": 4},
         "limits": {"write_queue": WRITE_QUEUE},
     }
 
@@ -74,13 +75,13 @@ def test_a_lost_reply_to_a_commit_is_looked_up_and_the_message_stored_and_shown_
 ) -> None:
     with alice.connect() as hers, bob.connect() as his:
         reader = Reader(his)
-        first = hers.ask("message.send", client_id="1", to=bob.name, text="first")
+        first = ask(hers, "message.send", client_id="1", to=bob.name, text="first")
         reader.sync()
         lost = network.lose_reply(APPEND)
         sent = hers.ask("message.send", client_id="2", to=bob.name, text="second")
         assert lost.struck.is_set()
         assert (sent["type"], sent["seq"]) == ("ok", first["seq"] + 1)
-        third = hers.ask("message.send", client_id="3", to=bob.name, text="third")
+        third = ask(hers, "message.send", client_id="3", to=bob.name, text="third")
         log = reader.events[first["conversation"]]
         reader.read_until(lambda: log[-1]["seq"] == third["seq"])
         assert [event["text"] for event in log] == ["first", "second", "third"]
@@ -91,11 +92,11 @@ def test_when_it_cannot_be_looked_up_the_client_is_told_so_and_sends_again(
 ) -> None:
     with alice.connect() as hers, bob.connect() as his:
         reader = Reader(his)
-        first = hers.ask("message.send", client_id="1", to=bob.name, text="first")
+        first = ask(hers, "message.send", client_id="1", to=bob.name, text="first")
         reader.sync()
         lost = network.lose_reply(APPEND, then_cut=False)
         id = hers.send("message.send", client_id="2", to=bob.name, text="second")
-        assert lost.struck.wait(10)
+        assert lost.struck.wait(WITHIN_S)
         network.refuse()
         error = hers.reply(id)["error"]
         assert (error["code"], error["retryable"]) == ("outcome_unknown", True)
@@ -130,21 +131,22 @@ def test_a_lost_reply_while_a_conversation_is_opened_opens_it_once(network: Prox
 def test_sessions_that_are_ended_during_sends_cost_nothing(
     network: Proxy, direct: str, alice: Person, bob: Person
 ) -> None:
-    with alice.connect() as hers, bob.connect() as his, ThreadPoolExecutor(1) as pool:
+    with alice.connect() as hers, bob.connect() as his:
         sender, reader = Sender(hers, bob.name), Reader(his)
         reader.sync()
-        sending = pool.submit(sender.send, range(600), window=8)
-        for enough in (50, 200, 350):
-            wait_for(lambda enough=enough: len(sender.acknowledged) > enough)
-            query(direct, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chatd'")
-        sending.result()
+        with sending(sender, window=8) as finish:
+            for enough in (50, 200, 350):
+                wait_for(lambda enough=enough: len(sender.acknowledged) > enough)
+                query(direct, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chatd'")
+            wait_for(lambda: len(sender.acknowledged) > 500)
+            finish()
         conversation = ask(hers, "conversation.list")["conversations"][0]["conversation"]
         history = whole_history(hers, conversation)
         reader.read_until(lambda: len(reader.events.get(conversation, ())) == len(history))
     assert {message["text"]: message["seq"] for message in history} == {
         f"m-{number}": seq for number, seq in sender.acknowledged.items()
     }
-    assert len(history) == 600
+    assert len(history) == len(sender.acknowledged)
 
 
 def test_a_database_that_no_longer_answers_is_told_in_time_and_heartbeats_go_on(
@@ -152,14 +154,14 @@ def test_a_database_that_no_longer_answers_is_told_in_time_and_heartbeats_go_on(
 ) -> None:
     with alice.connect() as hers, alice.raw() as pinging:
         pinging.message()
-        first = hers.ask("message.send", client_id="1", to=bob.name, text="first")
+        first = ask(hers, "message.send", client_id="1", to=bob.name, text="first")
         network.blackhole()
         id = hers.send("message.send", client_id="2", to=bob.name, text="second")
         assert hers.ask("ping")["type"] == "ok"
         pinging.send_frame(PING, b"?")
         assert pinging.receive().opcode == PONG
         assert not hers.has_reply(id)
-        error = hers.reply(id, within=20)["error"]
+        error = hers.reply(id)["error"]
         assert (error["code"], error["retryable"]) == ("outcome_unknown", True)
         error = hers.ask("conversation.list")["error"]
         assert (error["code"], error["retryable"]) == ("unavailable", True)
@@ -175,7 +177,7 @@ def test_a_slow_database_means_a_bounded_queue_and_an_overload_error_and_heartbe
     sends = MAX_BATCH + 2 * WRITE_QUEUE
     with alice.connect() as hers, alice.raw() as pinging:
         pinging.message()
-        first = hers.ask("message.send", client_id="first", to=bob.name, text="first")
+        first = ask(hers, "message.send", client_id="first", to=bob.name, text="first")
         with locked(direct):
             ids = [hers.send("message.send", client_id=f"m-{n}", to=bob.name, text=f"m-{n}") for n in range(sends)]
             assert hers.ask("ping")["type"] == "ok"

@@ -1,9 +1,11 @@
 """How a WebSocket comes about, and for whom: subprotocols, tokens, deadlines."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.kit.clients import JSON, MSGPACK, Client
@@ -13,18 +15,18 @@ from tests.kit.server import Sections, Server
 from tests.kit.tokens import AuthService
 from tests.kit.waiting import WITHIN_S
 
-AUTH_SECONDS = 2
-SHORT_LIFE = 2.0
+SHORT_LIVES = (2.0, 4.0, 8.0, 16.0, 32.0)
+"""Of tokens, in seconds. Where it took longer to show one than it lived, the next is tried."""
 
 
 @pytest.fixture(scope="module")
 def settings() -> Sections:
-    return {"timeouts": {"auth": AUTH_SECONDS}}
+    return {"timeouts": {"handshake": 60, "auth": 60}}
 
 
 def refusal(url: str, **options: object) -> int:
     """The HTTP status that a handshake is refused with."""
-    with pytest.raises(InvalidStatus) as caught, connect(url, **options):
+    with pytest.raises(InvalidStatus) as caught, connect(url, open_timeout=WITHIN_S, **options):
         pass
     return caught.value.response.status_code
 
@@ -47,7 +49,7 @@ def test_a_handshake_without_one_of_them_is_refused(offered: list[str] | None, s
 
 
 def test_of_several_the_clients_first_is_spoken(server: Server) -> None:
-    with connect(server.url, subprotocols=["something", MSGPACK, JSON]) as socket:
+    with connect(server.url, subprotocols=["something", MSGPACK, JSON], open_timeout=WITHIN_S) as socket:
         assert socket.subprotocol == MSGPACK
 
 
@@ -151,7 +153,10 @@ def test_a_token_in_the_url_counts_for_nothing(server: Server, alice: Person) ->
         assert client.closed()[0] == 4500
 
 
-def test_who_shows_no_token_is_sent_away_at_the_deadline_pings_notwithstanding(server: Server) -> None:
+def test_who_shows_no_token_is_sent_away_at_the_deadline_pings_notwithstanding(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server({"timeouts": {"auth": 1, "close": 60}})
     with RawSocket.upgraded(server.url) as raw:
         raw.socket.settimeout(0.05)
         deadline = time.monotonic() + WITHIN_S
@@ -169,23 +174,34 @@ def test_who_shows_no_token_is_sent_away_at_the_deadline_pings_notwithstanding(s
 
 
 def test_an_expired_token_ends_the_living_connection(server: Server, alice: Person) -> None:
-    with Client(server.url, alice.token(lifetime=SHORT_LIFE)) as client:
-        assert client.ask("ping")["type"] == "ok"
+    with connected_for_a_while(server, alice) as (client, _):
         assert client.closed()[0] == 4002
 
 
 def test_a_fresh_token_keeps_the_connection_beyond_the_end_of_the_first(server: Server, alice: Person) -> None:
-    with (
-        Client(server.url, alice.token(lifetime=SHORT_LIFE)) as old,
-        Client(server.url, alice.token(lifetime=SHORT_LIFE)) as renewed,
-    ):
-        assert renewed.ask("auth", token=alice.token(lifetime=3600))["type"] == "ok"
+    with connected_for_a_while(server, alice) as (old, renewed):
         hello = renewed.event()
         assert hello["type"] == "hello"
         assert hello["session"] == renewed.hello["session"]
         assert hello["token_expires_in_ms"] > 3_500_000
         assert old.closed()[0] == 4002
         assert renewed.ask("ping")["type"] == "ok"
+
+
+@contextmanager
+def connected_for_a_while(server: Server, person: Person) -> Iterator[tuple[Client, Client]]:
+    """Two connections with one token, which is about to expire; the second has been given a fresh one in time."""
+    with ExitStack() as stack:
+        for lifetime in SHORT_LIVES:
+            token = person.token(lifetime=lifetime)
+            with suppress(InvalidStatus, ConnectionClosed):
+                old, renewed = (stack.enter_context(Client(server.url, token)) for _ in range(2))
+                assert old.hello["token_expires_in_ms"] <= lifetime * 1000
+                assert renewed.ask("auth", token=person.token())["type"] == "ok"
+                break
+        else:
+            raise AssertionError("no token lived long enough")
+        yield old, renewed
 
 
 def test_a_bad_renewal_is_told_and_changes_nothing(

@@ -1,8 +1,8 @@
 """A client that stops reading costs the server little, is told what it misses, and gets it later."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.kit.clients import Client, Message
 from tests.kit.people import Person
-from tests.kit.raw import CLOSE, RawSocket, parsed
+from tests.kit.raw import CLOSE, TEXT, RawSocket, frame, parsed
 from tests.kit.resilient import Reader, Sender
 from tests.kit.server import Sections, Server
 from tests.kit.talk import as_messages, of, whole_history
@@ -24,6 +24,8 @@ SMALL_BUFFERS = {"event_buffer_bytes": 524_288, "output_buffer_bytes": 1_048_576
 NARROW = 131_072
 """The client's side of the network takes so many bytes; the server's, which is the kernel's, some megabytes."""
 SLOW = 8
+TOGETHER = 64
+"""Messages, which are as much as even a client that stands still for a while is let wait for."""
 MEGABYTE = 1 << 20
 GROWTH = 24 * MEGABYTE
 """What the process may grow by, whatever it is for; kept for the slow, the messages would come to twice as much."""
@@ -31,7 +33,7 @@ GROWTH = 24 * MEGABYTE
 
 @pytest.fixture(scope="module")
 def settings() -> Sections:
-    return {"limits": {**SMALL_BUFFERS, "slow_reader_seconds": 1}}
+    return {"limits": {**SMALL_BUFFERS, "slow_reader_seconds": 5}, "timeouts": {"close": 1}}
 
 
 def rest(raw: RawSocket) -> list[Message]:
@@ -60,13 +62,12 @@ def test_those_who_never_read_cost_little_and_come_back_for_everything(
         others = stack.enter_context(carol.connect())
         conversation = next(log for log in quick.events if log != quick.queue)
         log = quick.events[conversation]
-        with server.bounded_memory(growth=GROWTH), ThreadPoolExecutor(1) as pool:
-            sending = pool.submit(sender.send, range(1, SENDS), window=64)
+        with server.bounded_memory(growth=GROWTH):
             while len(log) < SENDS:
-                enough = min(len(log) + 300, SENDS)
+                enough = min(len(log) + TOGETHER, SENDS)
+                sender.send(range(len(log), enough), window=TOGETHER)
                 quick.read_until(lambda enough=enough: len(log) >= enough)
                 assert others.ask("message.send", client_id=str(enough), to=carol.name, text="hi")["type"] == "ok"
-            sending.result()
             wait_for(lambda: all(raw.broken() for raw in slow))
         history = whole_history(hers, conversation)
         assert as_messages(log) == history
@@ -81,8 +82,9 @@ def test_those_who_never_read_cost_little_and_come_back_for_everything(
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthService) -> Iterator[Server]:
-    """A server that waits long for those who do not read."""
-    server = Server(tmp_path_factory.mktemp("patient"), database, auth, {"limits": SMALL_BUFFERS})
+    """A server that waits long for those who do not read, and for those who are to read why they were closed."""
+    patience: Sections = {"limits": {**SMALL_BUFFERS, "slow_reader_seconds": 600}, "timeouts": {"close": 300}}
+    server = Server(tmp_path_factory.mktemp("patient"), database, auth, patience)
     yield server.start()
     server.close()
 
@@ -95,8 +97,8 @@ def test_who_asks_and_does_not_read_the_answers_is_told_to_read_faster_and_close
         Sender(hers, bob.name, text=LARGE).send(range(500))
         conversation = hers.ask("conversation.list")["conversations"][0]["conversation"]
     with patient.bounded_memory(growth=2 * GROWTH), bob.raw(receive_buffer=NARROW) as greedy:
-        for id in range(400):
-            greedy.say({"id": id, "type": "history.get", "conversation": conversation, "limit": 500})
+        asked = ({"id": id, "type": "history.get", "conversation": conversation, "limit": 500} for id in range(400))
+        greedy.send(b"".join(frame(TEXT, json.dumps(one).encode()) for one in asked))
         wait_for(lambda: f"{bob.name} does not read: closing" in patient.log)
         assert greedy.close_code() == 4001
     assert bob.http().get("/v1/ping").status == 200

@@ -2,13 +2,18 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count, takewhile
+from threading import Event
 from typing import Any
 
 from tests.kit.clients import Client, Message
+from tests.kit.waiting import WITHIN_S
 
 PAUSE_S = 0.05
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 RETRYABLE = frozenset({"overloaded", "unavailable", "outcome_unknown", "rate_limited"})
 
 
@@ -35,7 +40,7 @@ class Sender:
     ``acknowledged`` is seq by number.
     """
 
-    def __init__(self, client: Client, *to: str, prefix: str = "m", text: str = "", within: float = 20.0) -> None:
+    def __init__(self, client: Client, *to: str, prefix: str = "m", text: str = "", within: float = WITHIN_S) -> None:
         self._client = client
         self._to = to
         self._prefix = prefix
@@ -45,13 +50,20 @@ class Sender:
         self.acknowledged: dict[int, int] = {}
 
     def send(self, numbers: Iterable[int], *, window: int = 32) -> None:
-        """Return when all are acknowledged. TimeoutError if the server is silent for ``within`` seconds."""
-        waiting, under_way = deque(numbers), dict[int, int]()
+        """Return when all are acknowledged. TimeoutError if the server is silent for ``within`` seconds.
+
+        A number is taken when there is room for it in the window.
+        """
+        new, again, under_way = iter(numbers), deque[int](), dict[int, int]()
         deadline = time.monotonic() + PATIENCE_S
-        while waiting or under_way:
-            while waiting and len(under_way) < window:
-                number = waiting.popleft()
+        while True:
+            while len(under_way) < window:
+                number = again.popleft() if again else next(new, None)
+                if number is None:
+                    break
                 under_way[self._say(number)] = number
+            if not under_way:
+                return
             reply = self._client.next_reply(within=self._within)
             number = under_way.pop(reply["id"])
             if reply["type"] == "ok":
@@ -60,7 +72,7 @@ class Sender:
             else:
                 assert time.monotonic() < deadline, f"{reply} again and again"
                 self._note(reply["error"])
-                waiting.append(number)
+                again.append(number)
 
     def _say(self, number: int) -> int:
         name = f"{self._prefix}-{number}"
@@ -71,6 +83,27 @@ class Sender:
     def _note(self, error: Message) -> None:
         self.codes[error["code"]] += 1
         _pause(error)
+
+
+@contextmanager
+def sending(sender: Sender, *, start: int = 0, window: int = 32) -> Iterator[Callable[[], None]]:
+    """``sender`` sends meanwhile, in a thread of its own, for as long as the test has use for it.
+
+    What is given is to be called then: it returns once all is acknowledged, and raises what the sender raised.
+    """
+    enough = Event()
+    numbers = takewhile(lambda _: not enough.is_set(), count(start))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(sender.send, numbers, window=window)
+
+        def finish() -> None:
+            enough.set()
+            done.result()
+
+        try:
+            yield finish
+        finally:
+            enough.set()
 
 
 class Reader:
@@ -90,9 +123,16 @@ class Reader:
         return str(self._client.hello["queue"])
 
     def sync(self) -> None:
-        """Get what was missed since the last event."""
-        for event in self._client.sync(cursors=self.cursors):
-            self._take(event)
+        """Get what was missed since the last event; what a sync brought that failed is not asked for again."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            reply = self._client.ask("sync", cursors=self.cursors)
+            for event in self._client.read_events():
+                self._take(event)
+            if reply["type"] == "ok":
+                return
+            assert time.monotonic() < deadline, f"{reply} again and again"
+            _pause(reply["error"])
 
     def resume(self, client: Client) -> None:
         """Go on with another connection."""
@@ -104,7 +144,7 @@ class Reader:
         """How far it has come in each log."""
         return {log: events[-1]["seq"] for log, events in self.events.items()}
 
-    def read_until(self, enough: Callable[[], bool], *, within: float = 20.0) -> None:
+    def read_until(self, enough: Callable[[], bool], *, within: float = WITHIN_S) -> None:
         """Take events until there are enough; TimeoutError if none comes for ``within`` seconds."""
         while not enough():
             self._take(self._client.event(within=within))
