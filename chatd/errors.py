@@ -12,6 +12,7 @@
      |    +-- MethodNotAllowed     405  HTTP only
      |    +-- RequestTimeout       408  HTTP only
      |    +-- Conflict             409  a client_id that was used for something else
+     |    +-- Unchanged            409  what was asked for is so already
      |    +-- TooLarge             413  a body, frame or text above its limit
      |    +-- UnsupportedMediaType 415  HTTP only
      |    +-- UpgradeRequired      426  HTTP only, at the WebSocket's path
@@ -104,6 +105,12 @@ class Conflict(PeerError):
     meaning = "This client_id was used before, for something else."
 
 
+class Unchanged(PeerError):
+    code = "unchanged"
+    status = 409
+    meaning = "It is so already; nothing was changed."
+
+
 class TooLarge(PeerError):
     code = "too_large"
     status = 413
@@ -165,6 +172,7 @@ CATALOGUE: tuple[type[ChatdError], ...] = (
     MethodNotAllowed,
     RequestTimeout,
     Conflict,
+    Unchanged,
     TooLarge,
     UnsupportedMediaType,
     UpgradeRequired,

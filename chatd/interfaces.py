@@ -27,6 +27,7 @@ from chatd.records import (
     Position,
     Publication,
     Roster,
+    Signal,
     WrappedKey,
 )
 from chatd.wire.events import EphemeralEvent
@@ -143,6 +144,19 @@ class IKeyStore(Interface):
         """Keep ``key`` unless the person has one already; the one that counts."""
 
 
+class IRelations(Interface):
+    """How people stand to each other, as far as rules and passing notices depend on it."""
+
+    def apart(user: str) -> Awaitable[frozenset[str]]:
+        """Whoever blocks ``user`` or is blocked by them."""
+
+    def check_contact(user: str, other: str) -> Awaitable[None]:
+        """Raise Forbidden unless ``user`` may open a conversation with ``other``, or invite them into a group.
+
+        A block either way and what this product allows decide; whether ``other`` exists does not show.
+        """
+
+
 class IBus(Interface):
     """How committed changes and passing notices reach all connections. It may lose, repeat and reorder."""
 
@@ -152,7 +166,12 @@ class IBus(Interface):
     def notify(users: Collection[str], event: EphemeralEvent) -> None:
         """Tell these people's connections in passing."""
 
+    def signal(signal: Signal) -> None:
+        """Tell every worker, this one included."""
+
     def subscribe(
-        receive: Callable[[Sequence[Publication]], None], notice: Callable[[Collection[str], EphemeralEvent], None]
+        receive: Callable[[Sequence[Publication]], None],
+        notice: Callable[[Collection[str], EphemeralEvent], None],
+        heed: Callable[[Signal], None],
     ) -> None:
-        """Register this worker's hub; called once, before anything is published."""
+        """Register this worker's hub and its exchange of signals; called once, before anything is published."""

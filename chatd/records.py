@@ -155,6 +155,13 @@ class Conversation(Record, frozen=True, kw_only=True, gc=False):
     last_at: datetime
 
 
+class Effect(Record, frozen=True, kw_only=True, gc=False):
+    """Base of what a change does besides standing in its log: it writes a row of another table, in its transaction.
+
+    Such a row is only ever changed by changes of one log, whose lock guards it. Each kind has a writer in every store.
+    """
+
+
 class Draft(Record, frozen=True, kw_only=True, gc=False):
     """A change on its way into a log: sealed, not yet numbered, and allowed as far as ``roster`` tells.
 
@@ -179,6 +186,7 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
     revision: Revision | None = None
     elsewhere: tuple[Elsewhere, ...] = ()
     notices: tuple["Draft", ...] = ()
+    effects: tuple[Effect, ...] = ()
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
 
@@ -240,6 +248,10 @@ class Publication(Record, frozen=True, kw_only=True, gc=False):
     audience: Collection[str]
     content: msgspec.Struct | None = None
     doubtful: bool = False
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="signal"):
+    """Base of what workers tell each other in passing. It may be lost: whoever acts on it also finds out otherwise."""
 
 
 class Cursor(Record, frozen=True, kw_only=True, gc=False):

@@ -30,15 +30,9 @@ from chatd.edge.metrics import Metrics, MetricsSite
 from chatd.edge.site import build_site
 from chatd.edge.tls import context_factory
 from chatd.edge.websocket import ConnectionFactory
+from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
-from chatd.handlers.conversations import Conversations
-from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
-from chatd.handlers.liveness import Liveness
-from chatd.handlers.messages import Messages, Sizes
-from chatd.handlers.opening import Opening
-from chatd.handlers.revisions import Revisions
-from chatd.handlers.sync import Resuming
 from chatd.records import Entry
 from chatd.router import Router
 from chatd.security.jwks import KeySet, KeySetError
@@ -47,14 +41,12 @@ from chatd.security.tokens import Issuer, TokenVerifier
 from chatd.settings import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
+from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
-from chatd.store import conversations as conversation_store
-from chatd.store import log as log_store
+from chatd.state.relations import Strangers
 from chatd.store import migrate
-from chatd.store.conversations import PostgresConversations
-from chatd.store.keys import PostgresKeys
-from chatd.store.log import PostgresLog
 from chatd.store.pool import Pool
+from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers import development
 from chatd.workers.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_state_folder
@@ -196,41 +188,28 @@ def build_worker(
         connect_timeout=settings.database.connect_timeout,
         statement_timeout=settings.database.statement_timeout,
     )
-    logs, keys, bus = PostgresLog(pool), PostgresKeys(pool), LocalBus()
-    conversations = PostgresConversations(pool, max_waiting=limits.write_queue, failed=_log_unforeseen)
-    directory = Directory(conversations)
-    writer = LogWriter(logs, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
-    authors = Authors(keys, Keyring(secrets.masters))
+    stores, bus = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen), LocalBus()
+    directory = Directory(stores.conversations)
+    authors = Authors(stores.keys, Keyring(secrets.masters))
     metrics = Metrics(declaration.name for declaration in DECLARATIONS)
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
-    hub = Hub(reader.event)
-    bus.subscribe(hub.receive, hub.notice)
-    sizes = Sizes(limits.max_text_chars, limits.max_metadata_bytes)
-    messages = Messages(
-        writer,
-        directory,
-        Opening(conversations, directory, authors, bus),
-        authors,
-        sizes=sizes,
-    )
-    revisions = Revisions(
-        writer,
-        logs,
-        directory,
-        authors,
-        reader,
-        _now,
-        sizes=sizes,
-        edit_seconds=limits.edit_seconds,
-        delete_seconds=limits.delete_seconds,
-    )
-    handlers = (
-        messages,
-        revisions,
-        History(logs, directory, reader),
-        Conversations(conversations, directory, bus),
-        Resuming(logs, conversations, reader),
-        Liveness(_now),
+    hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
+    bus.subscribe(hub.receive, hub.notice, exchange.heed)
+    writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
+    handlers = assemble(
+        Parts(
+            stores=stores,
+            log=writer,
+            bus=bus,
+            hub=hub,
+            exchange=exchange,
+            directory=directory,
+            authors=authors,
+            reader=reader,
+            relations=Strangers(),
+            limits=limits,
+            now=_now,
+        )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
     gateway = Gateway(
@@ -258,7 +237,7 @@ def build_worker(
         reactor,
         pool,
         migrate.load(),
-        log_store.PREPARED + conversation_store.PREPARED,
+        PREPARED,
         build_site(gateway, connections),
         connections,
         endpoint,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from zope.interface import implementer
 
 from chatd.interfaces import IBus
-from chatd.records import Publication
+from chatd.records import Publication, Signal
 from chatd.wire.events import EphemeralEvent
 
 
@@ -14,17 +14,19 @@ class LocalBus:
     """Hands on at once."""
 
     def __init__(self) -> None:
+        # Before the hub is there, nobody is connected.
         self._receive: Callable[[Sequence[Publication]], None] = _nobody
-        self._notice: Callable[[Collection[str], EphemeralEvent], None] = _nobody_at_all
+        self._notice: Callable[[Collection[str], EphemeralEvent], None] = _nobody
+        self._heed: Callable[[Signal], None] = _nobody
 
     def subscribe(
         self,
         receive: Callable[[Sequence[Publication]], None],
         notice: Callable[[Collection[str], EphemeralEvent], None],
+        heed: Callable[[Signal], None],
     ) -> None:
         """See :class:`~chatd.interfaces.IBus`."""
-        self._receive = receive
-        self._notice = notice
+        self._receive, self._notice, self._heed = receive, notice, heed
 
     def publish(self, publications: Sequence[Publication]) -> None:
         """See :class:`~chatd.interfaces.IBus`."""
@@ -34,10 +36,10 @@ class LocalBus:
         """See :class:`~chatd.interfaces.IBus`."""
         self._notice(users, event)
 
+    def signal(self, signal: Signal) -> None:
+        """See :class:`~chatd.interfaces.IBus`."""
+        self._heed(signal)
 
-def _nobody(publications: Sequence[Publication]) -> None:
-    """Before the hub is there, nobody is connected."""
 
-
-def _nobody_at_all(users: Collection[str], event: EphemeralEvent) -> None:
-    """Before the hub is there, nobody is connected."""
+def _nobody(*news: object) -> None:
+    """Hears nothing."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
@@ -188,12 +188,16 @@ def _deleted(user: str, latest: datetime | None, state: MessageState, seq: int) 
 def _pinned(state: MessageState, seq: int) -> MessageState:
     """See :data:`~chatd.records.Revise`."""
     _check_there(state)
+    if state.pinned is not None:
+        raise Unchanged
     return replace(state, pinned=seq)
 
 
 def _unpinned(state: MessageState, seq: int) -> MessageState:
     """See :data:`~chatd.records.Revise`."""
     _check_there(state)
+    if state.pinned is None:
+        raise Unchanged
     return replace(state, pinned=None)
 
 
@@ -291,7 +295,7 @@ class Revisions:
         Pin,
         reply=Changed,
         route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/pin"),
-        errors=(Invalid, NotFound, Conflict),
+        errors=(Invalid, NotFound, Conflict, Unchanged),
         emits=(MessagePinned,),
         ordered_by=_conversation,
         hands_on=True,
@@ -305,7 +309,7 @@ class Revisions:
         Unpin,
         reply=Changed,
         route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/unpin"),
-        errors=(Invalid, NotFound, Conflict),
+        errors=(Invalid, NotFound, Conflict, Unchanged),
         emits=(MessageUnpinned,),
         ordered_by=_conversation,
         hands_on=True,

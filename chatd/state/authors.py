@@ -2,10 +2,17 @@
 
 from collections import OrderedDict
 from collections.abc import Set
+from typing import Final
 
 from chatd.interfaces import IKeyStore
 from chatd.security.keyring import Keyring
 from chatd.security.sealing import AuthorKey, Unreadable
+
+SERVER: Final = ""
+"""Whose key makes digests that have to be equal whoever writes. No token's ``sub`` is empty, so it is nobody's name.
+
+A key like any other: made on first use, wrapped by the master key and rewrapped with all others.
+"""
 
 
 class Authors:

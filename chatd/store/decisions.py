@@ -12,7 +12,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from chatd.errors import ChatdError, NotFound
-from chatd.records import Appended, Draft, Entry, Membership, MessageState, Roster
+from chatd.records import Appended, Draft, Effect, Entry, Membership, MessageState, Roster
 from chatd.store.entries import MESSAGE, placed
 
 Place = tuple[str, int]
@@ -55,6 +55,7 @@ class Outcome:
     threads: dict[Place, int] = field(default_factory=dict)
     memberships: dict[tuple[str, str], Membership] = field(default_factory=dict)
     revised: dict[Place, MessageState] = field(default_factory=dict)
+    effects: list[tuple[Effect, Entry]] = field(default_factory=list)
 
 
 def targets(drafts: Iterable[Draft]) -> list[Place]:
@@ -139,6 +140,7 @@ def _decide(
     outcome.written.append(draft)
     outcome.entries.append(entry)
     outcome.receipts.append((draft, entry))
+    outcome.effects += ((effect, entry) for effect in draft.effects)
     return Appended(
         conversation=draft.conversation,
         seq=seq,

@@ -14,7 +14,8 @@ EDITED: Final = "message.edited"
 
 def plain(draft: Draft) -> bool:
     """Whether this is a message that changes nothing but the end of its log."""
-    return draft.kind == MESSAGE and not (draft.begins or draft.revision or draft.elsewhere or draft.notices)
+    more = draft.begins or draft.revision or draft.elsewhere or draft.notices or draft.effects
+    return draft.kind == MESSAGE and not more
 
 
 def placed(draft: Draft, seq: int, time: datetime) -> Entry:

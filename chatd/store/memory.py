@@ -32,6 +32,7 @@ from chatd.records import (
 )
 from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
 from chatd.store.entries import EDITED, MESSAGE, placed
+from chatd.store.memory_effects import WRITERS
 from chatd.store.refusals import Repeated
 
 RECENT = timedelta(minutes=1)
@@ -195,6 +196,8 @@ class MemoryLog:
             self._receipt(draft, entry)
         for (conversation, seq), revised in outcome.revised.items():
             database.logs[conversation].revise(seq, revised)
+        for effect, entry in outcome.effects:
+            WRITERS[type(effect)](database, effect, entry)
 
     async def repeats(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""

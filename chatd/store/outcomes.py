@@ -6,6 +6,7 @@ from datetime import datetime
 from chatd.records import Draft, Entry, Membership
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.decisions import LogState, Outcome, Place
+from chatd.store.effects import write_effects
 from chatd.store.entries import EDITED, MESSAGE
 from chatd.store.transaction import Cursor
 
@@ -90,6 +91,7 @@ async def write(cursor: Cursor, outcome: Outcome, logs: Mapping[str, LogState]) 
     if outcome.revised:
         await _write_revisions(cursor, outcome)
     await _write_mentions(cursor, outcome)
+    await write_effects(cursor, outcome.effects)
 
 
 async def _write_entries(cursor: Cursor, outcome: Outcome, now: datetime) -> None:

@@ -122,7 +122,7 @@ def test_where_there_is_no_queue_nobody_is_told(chat: Chat, alice: Asker) -> Non
 
 def test_a_queue_is_in_doubt_until_it_was_told_of_once(chat: Chat, alice: Asker) -> None:
     told: list[Publication] = []
-    chat.bus.subscribe(told.extend, lambda users, event: None)
+    chat.bus.subscribe(told.extend, lambda *_: None, lambda *_: None)
     chat.conversations.faults = [VANISHED]
     with pytest.raises(OutcomeUnknown):
         alice.send("a", to="bob", client_id="1")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatd.errors import Invalid, NotFound
+from chatd.errors import Invalid, NotFound, Unchanged
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.revisions import MessageEdited, MessagePinned, MessageUnpinned
 from chatd.records import Membership, Rules
@@ -135,6 +135,17 @@ def test_an_unpinned_or_deleted_message_is_not_pinned(chat: Chat, alice: Asker, 
     for name in ("message.pin", "message.unpin"):
         with pytest.raises(NotFound):
             change(bob, name, 2)
+
+
+def test_what_is_pinned_already_or_is_not_pinned_stays_as_it_is(chat: Chat, alice: Asker, bob: Asker) -> None:
+    alice.send("a", to="bob")
+    with pytest.raises(Unchanged):
+        change(alice, "message.unpin", 1)
+    change(alice, "message.pin", 1)
+    with pytest.raises(Unchanged):
+        change(bob, "message.pin", 1)
+    assert len(chat.entries(OURS)) == 2
+    assert pins(bob) == (["a"], False)
 
 
 def test_a_repeated_pin_gets_the_first_reply(chat: Chat, alice: Asker) -> None:

@@ -10,14 +10,10 @@ from uuid import uuid4
 
 import msgspec
 
-from chatd.interfaces import IConversationStore, IKeyStore, ILogStore
+from chatd.handlers import assembly
 from chatd.records import Draft, Entry, Roster, plain_roster
-from chatd.store import conversations as conversation_store
-from chatd.store import log as log_store
-from chatd.store.conversations import PostgresConversations
-from chatd.store.keys import PostgresKeys
-from chatd.store.log import PostgresLog
-from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
+from chatd.store import stores
+from chatd.store.memory import MemoryDatabase
 from chatd.store.migrate import load, migrate
 from chatd.store.pool import Pool
 
@@ -30,13 +26,10 @@ class Said(msgspec.Struct, frozen=True):
     text: str
 
 
-@dataclass(frozen=True)
-class Stores:
-    """The three stores of one database. ``age`` has a conversation's last change lie further back, in seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Stores(assembly.Stores):
+    """The stores of one database. ``age`` has a conversation's last change lie further back, in seconds."""
 
-    log: ILogStore
-    conversations: IConversationStore
-    keys: IKeyStore
     age: Callable[[str, int], Awaitable[None]]
 
 
@@ -47,12 +40,11 @@ def memory_stores(now: Callable[[], datetime]) -> Stores:
     async def age(conversation: str, seconds: int) -> None:
         database.logs[conversation].last_at -= timedelta(seconds=seconds)
 
-    return Stores(MemoryLog(database), MemoryConversations(database), MemoryKeys(database), age)
+    return Stores(**vars(stores.memory_stores(database)), age=age)
 
 
 def postgres_stores(pool: Pool, failed: Callable[[BaseException], None], *, max_waiting: int = 1000) -> Stores:
     """The stores of a database that :func:`migrated` has made ready."""
-    conversations = PostgresConversations(pool, max_waiting=max_waiting, failed=failed)
 
     async def age(conversation: str, seconds: int) -> None:
         await pool.query(
@@ -61,13 +53,13 @@ def postgres_stores(pool: Pool, failed: Callable[[BaseException], None], *, max_
             writes=True,
         )
 
-    return Stores(PostgresLog(pool), conversations, PostgresKeys(pool), age)
+    return Stores(**vars(stores.postgres_stores(pool, max_waiting=max_waiting, failed=failed)), age=age)
 
 
 async def migrated(pool: Pool) -> Pool:
     """``pool``, with chatd's tables in its database and chatd's statements on its connections."""
     await migrate(pool, load())
-    pool.prepare(log_store.PREPARED + conversation_store.PREPARED)
+    pool.prepare(stores.PREPARED)
     return pool
 
 
@@ -123,13 +115,13 @@ def texts(entries: Sequence[Entry]) -> list[str]:
     return [entry.sealed.decode() for entry in entries]
 
 
-async def open_one(stores: Stores, *members: str, conversation: str | None = None) -> str:
+async def open_one(kept: Stores, *members: str, conversation: str | None = None) -> str:
     """A conversation of these people, of which nobody is told."""
     conversation = conversation or new_id()
-    await stores.conversations.open(conversation, "direct", members or ("alice", "bob"), [])
+    await kept.conversations.open(conversation, "direct", members or ("alice", "bob"), [])
     return conversation
 
 
-async def say(stores: Stores, conversation: str, *said: str, author: str = "alice") -> None:
+async def say(kept: Stores, conversation: str, *said: str, author: str = "alice") -> None:
     """Put messages into a conversation."""
-    await stores.log.append([draft(conversation, text, author=author) for text in said])
+    await kept.log.append([draft(conversation, text, author=author) for text in said])

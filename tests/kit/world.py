@@ -1,6 +1,7 @@
 """One worker's handlers, all as they are, over the store in memory; and devices that ask them through the router."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -10,25 +11,23 @@ from twisted.internet.defer import Deferred, succeed
 
 from chatd.bus.local import LocalBus
 from chatd.errors import OutcomeUnknown
+from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
-from chatd.handlers.conversations import Conversations
-from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
-from chatd.handlers.liveness import Liveness
-from chatd.handlers.messages import Messages, Sizes
-from chatd.handlers.opening import Opening
-from chatd.handlers.revisions import Revisions
-from chatd.handlers.sync import Resuming
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
+from chatd.settings import Limits
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
+from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
-from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys
+from chatd.state.relations import Strangers
+from chatd.store.memory import MemoryConversations, MemoryDatabase
+from chatd.store.stores import memory_stores
 from chatd.store.writer import LogWriter
 from chatd.wire.events import Event, LogEvent
 from tests.kit.at_once import Watch
@@ -41,6 +40,7 @@ MASTERS = MasterKeys({"1": bytes(range(32))})
 OTHER_MASTERS = MasterKeys({"1": bytes(range(32, 64))})
 TEXT_CHARS = 10
 METADATA_BYTES = 12
+LIMITS = Limits(max_text_chars=TEXT_CHARS, max_metadata_bytes=METADATA_BYTES)
 
 Of = TypeVar("Of", bound=Event)
 
@@ -69,16 +69,14 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged.
     """
 
     def __init__(
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
-        *,
-        edit_seconds: float = 0,
-        delete_seconds: float = 0,
+        **limits: Any,
     ) -> None:
         self.now = NOON
         seconds = count()
@@ -88,45 +86,35 @@ class Chat:
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
         self.bus = bus = LocalBus()
-        authors = Authors(MemoryKeys(self.database), Keyring(masters))
+        stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
+        authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
-        bus.subscribe(self.hub.receive, self.hub.notice)
-        sizes = Sizes(TEXT_CHARS, METADATA_BYTES)
-        writer = LogWriter(
-            self.log, bus, directory, max_waiting=100, failed=lambda error: self.failed.append(("the log", error))
-        )
-        messages = Messages(
-            writer,
-            directory,
-            Opening(self.conversations, directory, authors, bus),
-            authors,
-            sizes=sizes,
-        )
-        revisions = Revisions(
-            writer,
-            self.log,
-            directory,
-            authors,
-            reader,
-            lambda: self.now,
-            sizes=sizes,
-            edit_seconds=edit_seconds,
-            delete_seconds=delete_seconds,
-        )
+        exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
+        bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
         self.router = Router(
-            (
-                messages,
-                revisions,
-                History(self.log, directory, reader),
-                Conversations(self.conversations, directory, bus),
-                Resuming(self.log, self.conversations, reader),
-                Liveness(lambda: NOON),
+            assemble(
+                Parts(
+                    stores=stores,
+                    log=LogWriter(self.log, bus, directory, max_waiting=100, failed=self._log_failed),
+                    bus=bus,
+                    hub=self.hub,
+                    exchange=exchange,
+                    directory=directory,
+                    authors=authors,
+                    reader=reader,
+                    relations=Strangers(),
+                    limits=msgspec.structs.replace(LIMITS, **limits),
+                    now=lambda: self.now,
+                )
             ),
             lambda command, error: self.failed.append((command, error)),
         )
         self.commands = command_union(self.router.declarations)
+
+    def _log_failed(self, error: BaseException) -> None:
+        self.failed.append(("the log", error))
 
     def http(self, user: str, device: str = "phone") -> "Asker":
         """Somebody who asks over HTTP."""

@@ -25,7 +25,7 @@ class Writing:
         self.published: list[Publication] = []
         self.unforeseen: list[BaseException] = []
         self.bus = LocalBus()
-        self.bus.subscribe(self.published.extend, lambda users, event: None)
+        self.bus.subscribe(self.published.extend, lambda *_: None, lambda *_: None)
         self.directory = Directory(MemoryConversations(MemoryDatabase(lambda: datetime.now(UTC))))
         self.writer = LogWriter(log, self.bus, self.directory, max_waiting=max_waiting, failed=self.unforeseen.append)
 

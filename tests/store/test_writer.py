@@ -82,7 +82,9 @@ def test_what_was_not_committed_is_never_published(writing, log, error):
 
 def test_the_author_hears_of_the_commit_before_everybody_else(writing, log):
     heard, gate = [], Deferred()
-    writing.bus.subscribe(lambda publications: heard.append(publications[0].entry.sealed), lambda *_: None)
+    writing.bus.subscribe(
+        lambda publications: heard.append(publications[0].entry.sealed), lambda *_: None, lambda *_: None
+    )
     log.faults = [gate]
     writing.writer.append(draft(ONE, "a")).addCallback(lambda place: heard.append(place.seq))
     gate.callback(None)
@@ -106,7 +108,7 @@ def test_a_conversation_that_is_not_there_fails_alone(writing, together):
 
 
 def test_where_no_conversation_is_there_nothing_is_published(writing, together):
-    writing.bus.subscribe(lambda publications: pytest.fail("something was published"), lambda *_: None)
+    writing.bus.subscribe(lambda publications: pytest.fail("something was published"), lambda *_: None, lambda *_: None)
     assert outcomes(writing.append(draft(new_id()))) == [NotFound]
 
 
@@ -219,9 +221,9 @@ def test_a_bus_that_fails_costs_no_answer_and_makes_the_next_publication_doubtfu
         raise LookupError("a defect")
 
     listen = writing.published.extend
-    writing.bus.subscribe(fail, lambda *_: None)
+    writing.bus.subscribe(fail, lambda *_: None, lambda *_: None)
     assert outcomes(writing.append(draft(ONE, "a"), draft(OTHER, "b"))) == [1, 1]
-    writing.bus.subscribe(listen, lambda *_: None)
+    writing.bus.subscribe(listen, lambda *_: None, lambda *_: None)
     assert outcomes(writing.append(draft(ONE, "c"), draft(OTHER, "d"), draft(ONE, "e"))) == [2, 2, 3]
     assert writing.news == [("c", 2, True), ("d", 2, True), ("e", 3, False)]
     assert [type(error) for error in writing.unforeseen] == [LookupError, LookupError]

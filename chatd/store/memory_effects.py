@@ -1,0 +1,9 @@
+"""How the store in memory writes what changes do besides standing in their log."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from chatd.records import Effect, Entry
+
+WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {}
+"""By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""
