@@ -28,6 +28,7 @@ from chatd.records import (
     Publication,
     Roster,
     Signal,
+    Tally,
     WrappedKey,
 )
 from chatd.wire.events import EphemeralEvent
@@ -142,6 +143,22 @@ class IKeyStore(Interface):
 
     def add(key: WrappedKey) -> Awaitable[WrappedKey]:
         """Keep ``key`` unless the person has one already; the one that counts."""
+
+
+class IReactionStore(Interface):
+    """Who reacts to what, as it is now. It is written by the log's changes."""
+
+    def tallies(conversation: str, reader: str, seqs: Sequence[int]) -> Awaitable[list[Tally]]:
+        """The reactions to these messages, message by message; of each, those first that were there first.
+
+        Whether ``reader`` sees the messages is not looked at.
+        """
+
+    def reactions(conversation: str, seq: int, *, after: int, limit: int, mark: bytes | None) -> Awaitable[list[Entry]]:
+        """At most ``limit`` entries behind ``after`` by which somebody reacts to the message at ``seq``, in order.
+
+        Only those with ``mark``, if that is given.
+        """
 
 
 class IRelations(Interface):

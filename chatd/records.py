@@ -215,7 +215,8 @@ class Appended(Record, frozen=True, kw_only=True, gc=False):
 class Entry(Record, frozen=True, kw_only=True, gc=False):
     """One committed change of a log, as stored. ``target`` is the message that it concerns, if any.
 
-    ``erased``: its content was deleted, by somebody who might, and ``sealed`` is empty.
+    ``erased``: its content was deleted, by somebody who might, and ``sealed`` is empty. ``hidden``: the same, but for
+    the one who reads, who deleted it for themselves.
     """
 
     conversation: str
@@ -227,6 +228,12 @@ class Entry(Record, frozen=True, kw_only=True, gc=False):
     sealed: bytes
     target: int | None = None
     erased: bool = False
+    hidden: bool = False
+
+    @property
+    def withheld(self) -> bool:
+        """Whether it says nothing on purpose."""
+        return self.erased or self.hidden
 
 
 class KeptMessage(Record, frozen=True, kw_only=True, gc=False):
@@ -324,3 +331,45 @@ class WrappedKey(Record, frozen=True, kw_only=True, gc=False):
     user: str
     master: str
     wrapped: bytes
+
+
+CheckReaction = Callable[[Collection[bytes], Collection[bytes]], None]
+"""``(own, all)`` -> None; raises like :data:`Decide` where a reaction may not be added or taken away.
+
+``own`` are the marks that its author has on the message, ``all`` those that anybody has.
+"""
+
+
+class Reaction(Effect, frozen=True, kw_only=True, gc=False):
+    """The author of a change reacts to the message at ``target`` of its log or, unless ``added``, no longer does.
+
+    ``mark`` stands for the emoji: it is equal for equal emojis on one message. ``check`` is asked in the transaction.
+    The rows are changed under the lock of the change's own log, and go when the message is deleted.
+    """
+
+    target: int
+    mark: bytes
+    added: bool
+    check: CheckReaction
+
+
+class Tally(Record, frozen=True, kw_only=True, gc=False):
+    """How many react to the message at ``target`` with one emoji, and whether the reader is among them.
+
+    ``samples`` are the entries of the first few of them, any of which says which emoji that is.
+    """
+
+    target: int
+    count: int
+    mine: bool
+    samples: tuple[Entry, ...]
+
+
+class Hiding(Effect, frozen=True, kw_only=True, gc=False):
+    """The author of a change no longer wants to be shown the message at ``seq`` of ``conversation``.
+
+    The rows are changed under the lock of that person's event queue.
+    """
+
+    conversation: str
+    seq: int

@@ -138,6 +138,10 @@ class Limits(Section, frozen=True, kw_only=True):
     delete_seconds: Annotated[
         float, Meta(ge=0, le=1e9, description="How old a message may be when it is deleted for all; 0 for any age.")
     ] = 0.0
+    max_reactions: Annotated[
+        int, Meta(ge=1, le=1000, description="Different reactions of one person to one message.")
+    ] = 20
+    max_emojis: Annotated[int, Meta(ge=1, le=1000, description="Different reactions to one message by all.")] = 50
     max_in_flight: Annotated[
         int, Meta(ge=1, le=100_000, description="Commands of one connection under way at once.")
     ] = 512

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.forwarding import Forwarding
+from chatd.handlers.hiding import Hidden
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
+from chatd.handlers.reactions import Reactions
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations
+from chatd.handlers.tallies import Tallies
+from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IReactionStore, IRelations
 from chatd.settings import Limits
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -27,6 +31,7 @@ class Stores:
     log: ILogStore
     conversations: IConversationStore
     keys: IKeyStore
+    reactions: IReactionStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +56,9 @@ def assemble(parts: Parts) -> tuple[object, ...]:
     stores, directory, authors, reader = parts.stores, parts.directory, parts.authors, parts.reader
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
     opening = Opening(stores.conversations, directory, authors, parts.bus)
+    messages = Messages(parts.log, directory, opening, authors, sizes=sizes)
     return (
-        Messages(parts.log, directory, opening, authors, sizes=sizes),
+        messages,
         Revisions(
             parts.log,
             stores.log,
@@ -64,7 +70,19 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             edit_seconds=parts.limits.edit_seconds,
             delete_seconds=parts.limits.delete_seconds,
         ),
-        History(stores.log, directory, reader),
+        Forwarding(messages, stores.log, reader),
+        Reactions(
+            parts.log,
+            stores.log,
+            stores.reactions,
+            directory,
+            authors,
+            reader,
+            max_own=parts.limits.max_reactions,
+            max_all=parts.limits.max_emojis,
+        ),
+        Hidden(parts.log, stores.log, authors),
+        History(stores.log, directory, reader, Tallies(stores.reactions, reader)),
         Conversations(stores.conversations, directory, parts.bus),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),

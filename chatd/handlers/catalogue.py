@@ -1,19 +1,32 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.forwarding import Forwarding
+from chatd.handlers.hiding import HIDDEN, Hidden
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
+from chatd.handlers.reactions import ADDED, REMOVED, Reactions
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (
+    Messages,
+    Revisions,
+    Forwarding,
+    Reactions,
+    Hidden,
+    History,
+    Conversations,
+    Resuming,
+    Liveness,
+)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED)
+KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED, ADDED, REMOVED, HIDDEN)

@@ -9,8 +9,9 @@ from chatd.errors import Invalid, NotFound
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageContent, MessageId, PageSize
+from chatd.handlers.tallies import ReactionCount, Tallies
 from chatd.interfaces import ILogStore
-from chatd.records import KeptMessage, Page
+from chatd.records import Entry, KeptMessage, Page
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
@@ -20,7 +21,8 @@ from chatd.wire.types import MAX_INTEGER, ConversationId, Mentions, Metadata, Pl
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message as it is now. ``edited_at`` is when it was last edited; a ``deleted`` one says nothing any more.
 
-    ``thread`` is where the message stands that began the thread of a reply.
+    Nor does a ``hidden`` one, which you have deleted for yourself. ``thread`` is where the message stands that began
+    the thread of a reply, ``forwarded_from`` who said first what was forwarded.
     """
 
     message_id: MessageId
@@ -33,9 +35,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reply_to: Place | None = None
     thread: Place | None = None
     mentions: Mentions = []
+    forwarded_from: UserId | None = None
+    reactions: list[ReactionCount] = []
     pinned: bool = False
     edited_at: datetime | None = None
     deleted: bool = False
+    hidden: bool = False
     unreadable: bool = False
 
 
@@ -91,10 +96,11 @@ class _Part(msgspec.Struct, frozen=True):
 class History:
     """The commands that read messages."""
 
-    def __init__(self, store: ILogStore, directory: Directory, reader: Reader) -> None:
+    def __init__(self, store: ILogStore, directory: Directory, reader: Reader, tallies: Tallies) -> None:
         self._store = store
         self._directory = directory
         self._reader = reader
+        self._tallies = tallies
 
     @command(
         GetHistory,
@@ -117,12 +123,12 @@ class History:
             half = ask.limit // 2
             older = await read(0, ask.around, half, newest=True)
             newer = await read(ask.around - 1, MAX_INTEGER, ask.limit - half, newest=False)
-            return await self._page(older.messages + newer.messages, older=older.more, newer=newer.more)
+            return await self._page(caller, older.messages + newer.messages, older=older.more, newer=newer.more)
         if ask.after is not None:
             newer = await read(ask.after, MAX_INTEGER, ask.limit, newest=False)
-            return await self._page(newer.messages, older=ask.after > 0, newer=newer.more)
+            return await self._page(caller, newer.messages, older=ask.after > 0, newer=newer.more)
         older = await read(0, MAX_INTEGER if ask.before is None else ask.before, ask.limit, newest=True)
-        return await self._page(older.messages, older=older.more, newer=ask.before is not None)
+        return await self._page(caller, older.messages, older=older.more, newer=ask.before is not None)
 
     async def _read(self, caller: Caller, conversation: str, low: int, high: int, limit: int, *, newest: bool) -> _Part:
         """At most ``limit`` messages, and whether there are more."""
@@ -131,17 +137,26 @@ class History:
         kept = found[len(found) - limit :] if newest and len(found) > limit else found[:limit]
         return _Part(messages=kept, more=len(found) > limit)
 
-    async def _page(self, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
-        return HistoryPage(messages=await self._messages(found), older=older, newer=newer)
+    async def _page(self, caller: Caller, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
+        return HistoryPage(messages=await self._messages(caller, found), older=older, newer=newer)
 
-    async def _messages(self, found: list[KeptMessage]) -> list[Message]:
+    async def _messages(self, caller: Caller, found: list[KeptMessage]) -> list[Message]:
         edits = [kept.edit for kept in found if kept.edit is not None]
         contents = await self._reader.contents([kept.entry for kept in found])
         edited = dict(zip([edit.seq for edit in edits], await self._reader.contents(edits), strict=True))
+        reactions = await self._reactions(caller, [kept.entry for kept in found if not kept.entry.withheld])
         return [
-            _message(kept, first, first if kept.edit is None else edited[kept.edit.seq])
+            _message(
+                kept, first, first if kept.edit is None else edited[kept.edit.seq], reactions.get(kept.entry.seq, [])
+            )
             for kept, first in zip(found, contents, strict=True)
         ]
+
+    async def _reactions(self, caller: Caller, entries: list[Entry]) -> dict[int, list[ReactionCount]]:
+        """By ``seq``; the messages are all of one conversation."""
+        if not entries:
+            return {}
+        return await self._tallies.of(caller.user, entries[0].conversation, [entry.seq for entry in entries])
 
     @command(
         Thread,
@@ -180,10 +195,15 @@ class History:
             pinned=pinned,
         )
         found = await self._store.messages(page)
-        return MessageList(messages=await self._messages(found[: ask.limit]), newer=len(found) > ask.limit)
+        return MessageList(messages=await self._messages(caller, found[: ask.limit]), newer=len(found) > ask.limit)
 
 
-def _message(kept: KeptMessage, first: MessageContent | None, content: MessageContent | None) -> Message:
+def _message(
+    kept: KeptMessage,
+    first: MessageContent | None,
+    content: MessageContent | None,
+    reactions: list[ReactionCount],
+) -> Message:
     """``first`` is what was sent, ``content`` what it says now; an edit does not change what it replies to."""
     entry = kept.entry
     return Message(
@@ -197,8 +217,11 @@ def _message(kept: KeptMessage, first: MessageContent | None, content: MessageCo
         reply_to=first.reply_to if first else None,
         thread=kept.state.thread,
         mentions=list(content.mentions) if content else [],
+        forwarded_from=content.forwarded_from if content else None,
+        reactions=reactions,
         pinned=kept.state.pinned is not None,
         edited_at=None if kept.edit is None else kept.edit.time,
         deleted=entry.erased,
-        unreadable=content is None and not entry.erased,
+        hidden=entry.hidden,
+        unreadable=content is None and not entry.withheld,
     )

@@ -54,18 +54,21 @@ def draft(
     client_id: str,
     key: AuthorKey,
     roster: Roster,
+    asked: Content | None = None,
     **more: Any,
 ) -> Draft:
     """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask.
 
-    ``more`` are the draft's other fields; a revision's target is part of the ask as well.
+    ``more`` are the draft's other fields; a revision's target is part of the ask as well. ``asked`` is what was asked,
+    where ``content`` follows from more than that.
     """
     plaintext = _encode(content)
+    ask = plaintext if asked is None else _encode(asked)
     return Draft(
         conversation=conversation,
         author=author,
         client_id=client_id,
-        digest=key.digest(b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), plaintext)),
+        digest=key.digest(b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), ask)),
         kind=kind.name,
         sealed=key.seal(plaintext, conversation, client_id),
         roster=roster,
@@ -92,7 +95,7 @@ class Reader:
         return self._kinds.get(entry.kind, UNKNOWN).event(entry, content)
 
     async def contents(self, entries: Sequence[Entry]) -> list[Any]:
-        """The contents of these entries, in their order, with None for what cannot be read or was deleted."""
+        """The contents of these entries, in their order, with None for what cannot be read or is withheld."""
         keys = await self._authors.reading({entry.author for entry in entries})
         return [self._open(entry, keys.get(entry.author)) for entry in entries]
 
@@ -102,7 +105,7 @@ class Reader:
         return [self.event(entry, content) for entry, content in zip(entries, contents, strict=True)]
 
     def _open(self, entry: Entry, key: AuthorKey | Unreadable | None) -> Any:
-        if entry.erased:
+        if entry.withheld:
             return None
         decode = self._decoders.get(entry.kind)
         if decode is None:

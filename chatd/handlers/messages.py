@@ -14,7 +14,7 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
 from chatd.interfaces import ILog
-from chatd.records import Appended, Entry, Roster
+from chatd.records import Appended, Decide, Entry, Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import direct, message_id
@@ -33,13 +33,14 @@ class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, str] = {}
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
+    forwarded_from: str | None = None
 
 
 class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.created"):
-    """A message was sent, perhaps in reply to another.
+    """A message was sent, perhaps in reply to another, or forwarded: then somebody else may have said it first.
 
-    ``deleted`` where it has been deleted since, ``unreadable`` where its text cannot be opened any more; then there is
-    none.
+    ``deleted`` where it has been deleted since, ``hidden`` where you have deleted it for yourself, ``unreadable`` where
+    its text cannot be opened any more; then there is none.
     """
 
     message_id: MessageId
@@ -48,7 +49,9 @@ class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     metadata: Metadata = {}
     reply_to: Place | None = None
     mentions: Mentions = []
+    forwarded_from: UserId | None = None
     deleted: bool = False
+    hidden: bool = False
     unreadable: bool = False
 
 
@@ -63,8 +66,10 @@ def _event(entry: Entry, content: MessageContent | None) -> LogEvent:
         metadata=content.metadata if content else {},
         reply_to=content.reply_to if content else None,
         mentions=list(content.mentions) if content else [],
+        forwarded_from=content.forwarded_from if content else None,
         deleted=entry.erased,
-        unreadable=content is None and not entry.erased,
+        hidden=entry.hidden,
+        unreadable=content is None and not entry.withheld,
     )
 
 
@@ -157,11 +162,29 @@ class Messages:
         the order sent, however many commands are under way. Sent again with its ``client_id``, from any device and at
         any time, it gets the first reply.
         """
+        return await self.post(caller, send)
+
+    async def post(
+        self,
+        caller: Caller,
+        send: Send,
+        *,
+        forwarded_from: str | None = None,
+        asked: Content | None = None,
+        decide: Decide | None = None,
+    ) -> Awaitable[Sent]:
+        """Send a message that may not be the caller's own words. ``decide`` stands for the rules of sending."""
         self._check(send)
         roster = await self._roster(caller, send)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
         mentions = tuple(dict.fromkeys(send.mentions))
-        content = MessageContent(text=send.text, metadata=send.metadata, reply_to=send.reply_to, mentions=mentions)
+        content = MessageContent(
+            text=send.text,
+            metadata=send.metadata,
+            reply_to=send.reply_to,
+            mentions=mentions,
+            forwarded_from=forwarded_from,
+        )
         return self._sent(
             self._log.append(
                 draft(
@@ -172,7 +195,8 @@ class Messages:
                     client_id=send.client_id,
                     key=key,
                     roster=roster,
-                    decide=partial(_may_post, caller.user, send.reply_to, mentions),
+                    asked=asked,
+                    decide=decide or partial(_may_post, caller.user, send.reply_to, mentions),
                     reply_to=send.reply_to,
                     mentions=mentions,
                 )

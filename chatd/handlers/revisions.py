@@ -28,7 +28,10 @@ class NoContent(Content, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.edited"):
-    """A message was edited: this is what it says now. ``deleted`` where that has been deleted since."""
+    """A message was edited: this is what it says now. Of a forwarded one, those are no longer another's words.
+
+    ``deleted`` where it has been deleted since, ``hidden`` where you have deleted it for yourself.
+    """
 
     message_id: MessageId
     sender: UserId
@@ -36,6 +39,7 @@ class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag
     metadata: Metadata = {}
     mentions: Mentions = []
     deleted: bool = False
+    hidden: bool = False
     unreadable: bool = False
 
 
@@ -71,7 +75,8 @@ def _edited_event(entry: Entry, content: MessageContent | None) -> LogEvent:
         metadata=content.metadata if content else {},
         mentions=list(content.mentions) if content else [],
         deleted=entry.erased,
-        unreadable=content is None and not entry.erased,
+        hidden=entry.hidden,
+        unreadable=content is None and not entry.withheld,
     )
 
 
@@ -159,7 +164,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VersionList(Reply, frozen=True, kw_only=True):
-    """All that a message has said, the latest last; nothing of a deleted one."""
+    """All that a message has said, the latest last; nothing of one that is deleted or hidden."""
 
     versions: list[Version]
 
@@ -375,6 +380,8 @@ class Revisions:
         found = await self._store.messages(page)
         if not found:
             raise NotFound
+        if found[0].entry.withheld:
+            return VersionList(versions=[])
         entries = [found[0].entry, *await self._store.edits(ask.conversation, ask.seq)]
         kept = [entry for entry in entries if not entry.erased]
         contents = await self._reader.contents(kept)

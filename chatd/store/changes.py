@@ -19,6 +19,8 @@ from chatd.store.decisions import LogState, Place, beginnings, decide, named, ta
 from chatd.store.outcomes import write
 from chatd.store.pool import Pool
 from chatd.store.prepared import UNFIT
+from chatd.store.reacted import reactors
+from chatd.store.reactions import present
 from chatd.store.refusals import Refused, Repeated
 from chatd.store.transaction import Cursor
 
@@ -88,7 +90,8 @@ async def _change(cursor: Cursor, drafts: Sequence[Draft]) -> list[Verdict]:
     logs, now = await _locked(cursor, drafts)
     known = verdicts(await cursor.query(REPEATS, names(drafts)), drafts)
     states = await _states(cursor, targets(drafts))
-    outcome = decide(drafts, known, logs, states, now)
+    marks = await present(cursor, reactors(drafts))
+    outcome = decide(drafts, known, logs, states, now, marks)
     await write(cursor, outcome, logs)
     return outcome.verdicts
 

@@ -5,18 +5,24 @@ one transaction. So every rule that a draft brings with it (its ``decide`` and `
 nobody else can change a log's rights, its counter or its messages between the look and the leap. This file is pure.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from msgspec.structs import replace
 
 from chatd.errors import ChatdError, NotFound
 from chatd.records import Appended, Draft, Effect, Entry, Membership, MessageState, Roster
 from chatd.store.entries import MESSAGE, placed
+from chatd.store.reacted import Marks, reactions
 
 Place = tuple[str, int]
 """A conversation and a ``seq`` in it."""
+
+NO_MARKS: Final[Mapping[Place, Marks]] = MappingProxyType({})
 
 
 class LogState:
@@ -94,17 +100,19 @@ def decide(
     logs: Mapping[str, LogState],
     messages: Mapping[Place, MessageState],
     now: datetime,
+    marks: Mapping[Place, Marks] = NO_MARKS,
 ) -> Outcome:
     """Decide on ``drafts`` in their order. ``known`` are the verdicts on those that stand in the log already.
 
-    ``logs`` are advanced as they will stand; ``messages`` are those of :func:`targets` that exist.
+    ``logs`` are advanced as they will stand; ``messages`` are those of :func:`targets` that exist. ``marks`` are the
+    reactions to whatever messages the drafts react to.
     """
     outcome = Outcome(verdicts=[])
-    current = dict(messages)
+    current, reacted = dict(messages), defaultdict(Marks, marks)
     for draft, verdict in zip(drafts, known, strict=True):
         if verdict is None:
             try:
-                verdict = _decide(draft, logs, current, now, outcome)
+                verdict = _decide(draft, logs, current, reacted, now, outcome)
             except ChatdError as refusal:
                 verdict = refusal
         outcome.verdicts.append(verdict)
@@ -112,7 +120,12 @@ def decide(
 
 
 def _decide(
-    draft: Draft, logs: Mapping[str, LogState], current: dict[Place, MessageState], now: datetime, outcome: Outcome
+    draft: Draft,
+    logs: Mapping[str, LogState],
+    current: dict[Place, MessageState],
+    reacted: Mapping[Place, Marks],
+    now: datetime,
+    outcome: Outcome,
 ) -> Appended:
     """Everything that may refuse comes first; only then is anything changed."""
     log = logs.get(draft.conversation)
@@ -124,6 +137,8 @@ def _decide(
     revised = _revised(draft, current, seq)
     others = [(logs[one.roster.conversation], one) for one in draft.elsewhere]
     altered = [(other, one.decide(other.roster, other.last_seq)) for other, one in others]
+    for reaction in reactions(draft):
+        reacted[draft.conversation, reaction.target].check(draft.author, reaction)
 
     log.last_seq = seq
     _alter(log, roster, outcome)
@@ -132,6 +147,8 @@ def _decide(
     if revised is not None:
         place = draft.conversation, _target(draft)
         current[place] = outcome.revised[place] = revised
+    for reaction in reactions(draft):
+        reacted[draft.conversation, reaction.target].apply(draft.author, reaction)
     if draft.kind == MESSAGE:
         current[draft.conversation, seq] = MessageState(author=draft.author, time=now, thread=thread)
         if thread is not None:
@@ -163,12 +180,14 @@ def _thread(draft: Draft, current: Mapping[Place, MessageState]) -> int | None:
 
 
 def _revised(draft: Draft, current: Mapping[Place, MessageState], seq: int) -> MessageState | None:
+    """What becomes of the message that it concerns, if anything does."""
     if draft.revision is None:
         return None
     state = current.get((draft.conversation, draft.revision.target))
     if state is None:
         raise NotFound("There is no such message.")
-    return draft.revision.revise(state, seq)
+    revised = draft.revision.revise(state, seq)
+    return None if revised is state else revised
 
 
 def _target(draft: Draft) -> int:

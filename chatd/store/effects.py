@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.records import Effect, Entry
+from chatd.records import Effect, Entry, Hiding, Reaction
+from chatd.store.hidden import write_hidden
+from chatd.store.reactions import write_reactions
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -11,7 +13,10 @@ Written = Sequence[tuple[Any, Entry]]
 
 Writer = Callable[[Cursor, Written], Awaitable[None]]
 
-WRITERS: Final[Mapping[type[Effect], Writer]] = {}
+WRITERS: Final[Mapping[type[Effect], Writer]] = {
+    Reaction: write_reactions,
+    Hiding: write_hidden,
+}
 """In the order in which they run."""
 
 

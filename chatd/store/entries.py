@@ -11,6 +11,9 @@ MESSAGE: Final = "message.created"
 EDITED: Final = "message.edited"
 """The kind of entry that replaces what a message says."""
 
+REACTED: Final = ("reaction.added", "reaction.removed")
+"""The kinds of entry that say which emoji somebody put to a message."""
+
 
 def plain(draft: Draft) -> bool:
     """Whether this is a message that changes nothing but the end of its log."""

@@ -62,9 +62,12 @@ SELECT n, seq, now() FROM numbered
 # Both bodies of a log are read from their index and merged by seq. Logs have no holes, so the counters tell without
 # reading how much stands behind each cursor, and which cursors are beyond the limit: they are not looked at. What
 # the reader may see of a log is looked up here and now, since nothing that was found out earlier need still hold.
+# Which messages the reader has deleted for themselves is asked one by one, and only where there are any.
 ENTRIES = """
 WITH visible AS (
-    SELECT w.conversation_id, w.n, greatest(w.seq, m.since_seq) AS low, least(c.last_seq, m.until_seq) AS high
+    SELECT w.conversation_id, w.n, greatest(w.seq, m.since_seq) AS low, least(c.last_seq, m.until_seq) AS high,
+           EXISTS (SELECT FROM chatd.hidden AS h
+                   WHERE h.conversation_id = w.conversation_id AND h.user_id = %(reader)s) AS hides
     FROM unnest(%(conversations)s::uuid[], %(after)s::bigint[]) WITH ORDINALITY AS w (conversation_id, seq, n)
     JOIN chatd.members AS m ON m.conversation_id = w.conversation_id AND m.user_id = %(reader)s
     JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id
@@ -75,12 +78,19 @@ WITH visible AS (
 SELECT e.* FROM wanted AS w
 CROSS JOIN LATERAL (
     (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed,
-            NULL::bigint AS target_seq, m.deleted_seq IS NOT NULL AS erased
+            NULL::bigint AS target_seq, m.deleted_seq IS NOT NULL AS erased,
+            CASE WHEN w.hides THEN (SELECT count(*) > 0 FROM chatd.hidden AS h
+                                    WHERE h.conversation_id = m.conversation_id AND h.user_id = %(reader)s
+                                      AND h.seq = m.seq) ELSE false END AS hidden
      FROM chatd.messages AS m
      WHERE m.conversation_id = w.conversation_id AND m.seq > w.low AND m.seq <= w.high
      ORDER BY m.seq LIMIT %(limit)s)
     UNION ALL
-    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq, c.erased
+    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq, c.erased,
+            CASE WHEN w.hides AND c.kind = 'message.edited'
+                 THEN (SELECT count(*) > 0 FROM chatd.hidden AS h
+                       WHERE h.conversation_id = c.conversation_id AND h.user_id = %(reader)s
+                         AND h.seq = c.target_seq) ELSE false END AS hidden
      FROM chatd.changes AS c
      WHERE c.conversation_id = w.conversation_id AND c.seq > w.low AND c.seq <= w.high
      ORDER BY c.seq LIMIT %(limit)s)

@@ -31,8 +31,10 @@ from chatd.records import (
     plain_roster,
 )
 from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
-from chatd.store.entries import EDITED, MESSAGE, placed
+from chatd.store.entries import EDITED, MESSAGE, REACTED, placed
 from chatd.store.memory_effects import WRITERS
+from chatd.store.memory_reactions import Reacted, present
+from chatd.store.reacted import reactors
 from chatd.store.refusals import Repeated
 
 RECENT = timedelta(minutes=1)
@@ -67,12 +69,12 @@ class _Log:
         return entry
 
     def revise(self, seq: int, state: MessageState) -> None:
-        """What becomes of a message; a deleted one is overwritten, and its edits too."""
+        """What becomes of a message; a deleted one is overwritten, and its edits and the reactions to it too."""
         self.states[seq] = state
         if state.deleted is not None:
             self.mentions.pop(seq, None)
             self.entries = [
-                replace(entry, sealed=b"", erased=True) if entry.seq == seq or _edits(entry, seq) else entry
+                replace(entry, sealed=b"", erased=True) if entry.seq == seq or _repeats(entry, seq) else entry
                 for entry in self.entries
             ]
 
@@ -103,6 +105,11 @@ def _edits(entry: Entry, seq: int) -> bool:
     return entry.kind == EDITED and entry.target == seq
 
 
+def _repeats(entry: Entry, seq: int) -> bool:
+    """Whether it says something that has to go with the message."""
+    return (entry.kind == EDITED or entry.kind in REACTED) and entry.target == seq
+
+
 class MemoryDatabase:
     """What the three stores share. ``now`` gives times that know their zone; order never depends on them."""
 
@@ -111,6 +118,8 @@ class MemoryDatabase:
         self.logs: dict[str, _Log] = {}
         self.receipts: dict[tuple[str, str], tuple[Appended, bytes]] = {}
         self.keys: dict[str, WrappedKey] = {}
+        self.reactions: dict[tuple[str, int], Reacted] = {}
+        self.hidden: set[tuple[str, str, int]] = set()
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))
@@ -173,7 +182,8 @@ class MemoryLog:
             if conversation in database.logs and seq in database.logs[conversation].states
         }
         known = [self._repeat(draft) for draft in drafts]
-        outcome = decide(drafts, known, states, messages, database.now())
+        marks = present(database, reactors(drafts))
+        outcome = decide(drafts, known, states, messages, database.now(), marks)
         self._write(outcome, states)
         return outcome.verdicts
 
@@ -198,6 +208,9 @@ class MemoryLog:
             database.logs[conversation].revise(seq, revised)
         for effect, entry in outcome.effects:
             WRITERS[type(effect)](database, effect, entry)
+        for place, revised in outcome.revised.items():
+            if revised.deleted is not None:
+                database.reactions.pop(place, None)
 
     async def repeats(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""
@@ -218,7 +231,7 @@ class MemoryLog:
             if log is not None:
                 low, high = log.visible(reader)
                 visible = log.entries[max(low, cursor.seq) : high]
-                found += visible[: limit - len(found)]
+                found += [self._shown(entry, reader) for entry in visible[: limit - len(found)]]
         return found
 
     async def messages(self, page: Page) -> list[KeptMessage]:
@@ -228,7 +241,7 @@ class MemoryLog:
             return []
         low, high = log.visible(page.reader, history=True)
         entries = log.entries[max(low, page.low, 0) : max(min(high, page.high - 1), 0)]
-        found = [self._kept(log, entry) for entry in entries if entry.kind == MESSAGE]
+        found = [self._kept(log, self._shown(entry, page.reader)) for entry in entries if entry.kind == MESSAGE]
         found = [kept for kept in found if self._wanted(kept, page)]
         return found[max(len(found) - page.limit, 0) :] if page.newest else found[: page.limit]
 
@@ -239,9 +252,15 @@ class MemoryLog:
 
     def _kept(self, log: _Log, entry: Entry) -> KeptMessage:
         state = log.states[entry.seq]
-        return KeptMessage(
-            entry=entry, state=state, edit=None if state.edited is None else log.entries[state.edited - 1]
-        )
+        edited = None if entry.hidden else state.edited
+        return KeptMessage(entry=entry, state=state, edit=None if edited is None else log.entries[edited - 1])
+
+    def _shown(self, entry: Entry, reader: str) -> Entry:
+        """As ``reader`` is shown it, who may have deleted it for themselves."""
+        place = {MESSAGE: entry.seq, EDITED: entry.target}.get(entry.kind)
+        if (entry.conversation, reader, place) in self._database.hidden:
+            return replace(entry, sealed=b"", hidden=True)
+        return entry
 
     def _wanted(self, kept: KeptMessage, page: Page) -> bool:
         if page.pinned and kept.state.pinned is None:

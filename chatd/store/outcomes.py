@@ -8,6 +8,7 @@ from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_ar
 from chatd.store.decisions import LogState, Outcome, Place
 from chatd.store.effects import write_effects
 from chatd.store.entries import EDITED, MESSAGE
+from chatd.store.reactions import ERASE
 from chatd.store.transaction import Cursor
 
 MESSAGES = """
@@ -56,7 +57,7 @@ SET standing = excluded.standing, role = excluded.role, since_seq = excluded.sin
     by_user = excluded.by_user, blocking = excluded.blocking,
     joined_at = CASE WHEN m.standing = excluded.standing THEN m.joined_at ELSE now() END
 """
-# What is deleted is overwritten, in the message and in its edits.
+# What is deleted is overwritten, in the message, in its edits and in the reactions to it.
 REVISED = """
 WITH revised AS (
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
@@ -64,7 +65,7 @@ WITH revised AS (
 ), erased AS (
     UPDATE chatd.changes AS c SET sealed = '', erased = true FROM revised AS r
     WHERE r.deleted_seq IS NOT NULL AND c.conversation_id = r.conversation_id AND c.target_seq = r.seq
-      AND c.kind = 'message.edited'
+      AND c.kind IN ('message.edited', 'reaction.added', 'reaction.removed')
 )
 UPDATE chatd.messages AS m
 SET edited_seq = r.edited_seq, pinned_seq = r.pinned_seq, deleted_seq = r.deleted_seq,
@@ -92,6 +93,9 @@ async def write(cursor: Cursor, outcome: Outcome, logs: Mapping[str, LogState]) 
         await _write_revisions(cursor, outcome)
     await _write_mentions(cursor, outcome)
     await write_effects(cursor, outcome.effects)
+    deleted = [place for place, state in outcome.revised.items() if state.deleted is not None]
+    if deleted:
+        await cursor.execute(ERASE, _places(deleted))
 
 
 async def _write_entries(cursor: Cursor, outcome: Outcome, now: datetime) -> None:

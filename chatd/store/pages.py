@@ -11,12 +11,18 @@ from chatd.store.pool import Pool
 MESSAGES = """
 WITH visible AS MATERIALIZED (
     SELECT CASE WHEN c.history = 'all' AND m.standing = 'member' THEN 0 ELSE m.since_seq END AS low,
-           least(c.last_seq, m.until_seq) AS high
+           least(c.last_seq, m.until_seq) AS high,
+           EXISTS (SELECT FROM chatd.hidden AS h
+                   WHERE h.conversation_id = %(conversation)s AND h.user_id = %(reader)s) AS hides
     FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
     WHERE m.conversation_id = %(conversation)s AND m.user_id = %(reader)s
 )
 SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created', m.sealed, NULL,
        m.deleted_seq IS NOT NULL,
+       CASE WHEN (SELECT hides FROM visible)
+            THEN (SELECT count(*) > 0 FROM chatd.hidden AS h
+                  WHERE h.conversation_id = m.conversation_id AND h.user_id = %(reader)s AND h.seq = m.seq)
+            ELSE false END,
        m.thread_seq, m.edited_seq, m.pinned_seq, m.deleted_seq,
        e.seq, e.at, e.author, e.client_id, e.kind, e.sealed, e.target_seq, e.erased
 FROM chatd.messages AS m
@@ -51,8 +57,9 @@ def parameters(page: Page) -> dict[str, object]:
 
 
 def read_entry(row: tuple[Any, ...]) -> Entry:
-    """An entry from its nine columns."""
-    conversation, seq, at, author, client_id, kind, sealed, target, erased = row
+    """An entry from its nine columns, and whether it is hidden, where that was asked."""
+    conversation, seq, at, author, client_id, kind, sealed, target, erased, *more = row
+    hidden = any(more)
     return Entry(
         conversation=conversation,
         seq=seq,
@@ -60,14 +67,15 @@ def read_entry(row: tuple[Any, ...]) -> Entry:
         author=author,
         client_id=client_id,
         kind=kind,
-        sealed=bytes(sealed),
+        sealed=b"" if hidden else bytes(sealed),
         target=target,
         erased=erased,
+        hidden=hidden,
     )
 
 
 def _kept(row: tuple[Any, ...]) -> KeptMessage:
-    entry = read_entry(row[:9])
-    state = message_state((entry.author, entry.time, *row[9:13]))
-    edit = None if row[13] is None else read_entry((entry.conversation, *row[13:]))
+    entry = read_entry(row[:10])
+    state = message_state((entry.author, entry.time, *row[10:14]))
+    edit = None if row[14] is None or entry.hidden else read_entry((entry.conversation, *row[14:]))
     return KeptMessage(entry=entry, state=state, edit=edit)

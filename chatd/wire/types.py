@@ -82,6 +82,17 @@ Place = Annotated[
     int, Meta(ge=1, le=MAX_INTEGER, description="Where a message stands in its conversation's log.", examples=[1])
 ]
 Mentions = Annotated[list[UserId], Meta(max_length=50, description="Members whom a message names.", examples=[["bob"]])]
+Emoji = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=NO_NUL,
+        description="One emoji, be it a sequence of several code points. "
+        "With and without U+FE0F behind a character it is the same.",
+        examples=["\U0001f44d"],
+    ),
+]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 MetadataValue = Annotated[str, Meta(max_length=1024, pattern=NO_NUL)]
 Metadata = Annotated[

@@ -1,0 +1,50 @@
+"""How many react to messages, and with what."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chatd.handlers.kinds import Reader
+from chatd.interfaces import IReactionStore
+from chatd.records import Tally
+from chatd.wire.types import Emoji
+
+
+class ReactionCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``mine``: the one who reads is among them."""
+
+    emoji: Emoji
+    count: Annotated[int, Meta(ge=1, description="How many people react with this emoji.")]
+    mine: bool = False
+
+
+class Tallies:
+    """Reads and opens what there is on messages."""
+
+    def __init__(self, store: IReactionStore, reader: Reader) -> None:
+        self._store = store
+        self._reader = reader
+
+    async def of(self, user: str, conversation: str, seqs: Sequence[int]) -> dict[int, list[ReactionCount]]:
+        """By message, the emojis on it, those first that were there first. Nothing of one that cannot be opened."""
+        tallies = await self._store.tallies(conversation, user, seqs)
+        shown: dict[int, list[ReactionCount]] = {}
+        for tally, emoji in zip(tallies, await self._emojis(tallies), strict=True):
+            if emoji is not None:
+                counted = ReactionCount(emoji=emoji, count=tally.count, mine=tally.mine)
+                shown.setdefault(tally.target, []).append(counted)
+        return shown
+
+    async def _emojis(self, tallies: Sequence[Tally]) -> list[str | None]:
+        """The emoji of each: from its first sample, or from the next one where that cannot be opened."""
+        emojis: list[str | None] = [None] * len(tallies)
+        closed, turn = list(range(len(tallies))), 0
+        while closed:
+            contents = await self._reader.contents([tallies[n].samples[turn] for n in closed])
+            for n, content in zip(closed, contents, strict=True):
+                emojis[n] = content.emoji if content else None
+            turn += 1
+            closed = [n for n in closed if emojis[n] is None and turn < len(tallies[n].samples)]
+        return emojis
