@@ -14,7 +14,7 @@ from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
 from chatd.records import Ack, Page, Revision
-from chatd.store import changes, outcomes, pages
+from chatd.store import changes, hidden, outcomes, pages, reactions, tallies
 from chatd.store import conversations as conversation_store
 from chatd.store import keys as key_store
 from chatd.store import log as log_store
@@ -54,6 +54,13 @@ SELECT id(n), 2 * s - 1, now(), 'kind', 'user-1', 'c' || s, NULL, 'x'
 FROM generate_series(1, {EACH}) AS s, generate_series(1, {CONVERSATIONS}) AS n;
 INSERT INTO chatd.receipts SELECT author, client_id, conversation_id, seq, at, 'd' FROM chatd.messages;
 INSERT INTO chatd.device_cursors SELECT user_id, 'phone', conversation_id, 1 FROM chatd.members LIMIT 20000;
+INSERT INTO chatd.reactions
+SELECT id(n), 2 * s, 'user-' || u, 'm', 2 * s - 1
+FROM generate_series(1, 20) AS s, generate_series(1, {CONVERSATIONS}) AS n, generate_series(1, 2) AS u;
+INSERT INTO chatd.reaction_counts
+SELECT conversation_id, target_seq, mark, count(*) FROM chatd.reactions GROUP BY 1, 2, 3;
+INSERT INTO chatd.hidden
+SELECT id(n), 'user-2', 2 * s FROM generate_series(1, 50) AS s, generate_series(1, {CONVERSATIONS}) AS n;
 INSERT INTO chatd.data_keys SELECT n, '1', 'w' FROM generate_series(1, 10000) AS n;
 ANALYZE;
 
@@ -70,15 +77,15 @@ def id(n):
     return f"00000000-0000-8000-8000-{n:012x}"
 
 
-def entries(cursors, limit=LIMIT):
-    """The parameters of a page of entries behind these cursors."""
+def entries(cursors, limit=LIMIT, *, reader="user-1"):
+    """The parameters of a page of entries behind these cursors. ``user-2`` has hidden many messages."""
     columns = {"conversations": plain_array(cursors), "after": plain_array(cursors.values())}
-    return {"reader": "user-1", "limit": limit, **columns}
+    return {"reader": reader, "limit": limit, **columns}
 
 
-def messages(low, high, *, newest=False):
+def messages(low, high, *, newest=False, reader="user-1"):
     """A page of messages: its statement and parameters."""
-    asked = Page(conversation=id(1), reader="user-1", low=low, high=high, limit=LIMIT, newest=newest)
+    asked = Page(conversation=id(1), reader=reader, low=low, high=high, limit=LIMIT, newest=newest)
     return pages.statement(asked), pages.parameters(asked)
 
 
@@ -87,6 +94,8 @@ PAGES = {
     "the first entries": (log_store.ENTRIES, entries({id(1): 0})),
     "entries in the middle": (log_store.ENTRIES, entries({id(1): LONG // 2, id(2): 100})),
     "the entries of many": (log_store.ENTRIES, entries(MANY)),
+    "entries that are hidden": (log_store.ENTRIES, entries(MANY, reader="user-2")),
+    "messages that are hidden": messages(0, 2**53 - 1, reader="user-2"),
     "the newest messages": messages(0, 2**53 - 1, newest=True),
     "messages before": messages(0, LONG // 2, newest=True),
     "messages after": messages(LONG // 2, 2**53 - 1),
@@ -113,6 +122,8 @@ OPEN = (
         *(text_array("aa"), text_array("cd"), bytea_array([b"", b""])),
     ),
 )
+MARK = (plain_array([id(1)]), plain_array([2]), bytea_array([b"m"]))
+REACTED = {"conversation": id(1), "target": 2, "after": 0, "limit": LIMIT, "mark": b"m"}
 STATEMENTS = {
     **PAGES,
     "append": APPEND,
@@ -143,6 +154,23 @@ STATEMENTS = {
         conversation_store.PAGE,
         {"user": "busy", "at": "2999-01-01", "id": id(2), "limit": LIMIT},
     ),
+    "present": (reactions.PRESENT, (plain_array([id(1)]), plain_array([2]), text_array(["user-1"]))),
+    "take back reactions": (
+        reactions.REMOVE,
+        (plain_array([id(1)]), plain_array([2]), text_array(["user-1"]), bytea_array([b"m"])),
+    ),
+    "add reactions": (
+        reactions.ADD,
+        (plain_array([id(1)]), plain_array([2]), text_array(["a"]), bytea_array([b"m"]), plain_array([9])),
+    ),
+    "more reactions": (reactions.MORE, (*MARK, plain_array([1]))),
+    "fewer reactions": (reactions.FEWER, (*MARK, plain_array([-1]))),
+    "no reactions": (reactions.NONE_LEFT, MARK),
+    "erase reactions": (reactions.ERASE, (plain_array([id(1)]), plain_array([2]))),
+    "tallies": (tallies.TALLIES, {"conversation": id(1), "reader": "user-1", "seqs": plain_array(range(2, 102))}),
+    "reactions": (tallies.REACTIONS.format(narrowed=""), REACTED),
+    "reactions of one kind": (tallies.REACTIONS.format(narrowed=tallies.ONE_MARK), REACTED),
+    "hide": (hidden.HIDE, (plain_array([id(1)]), text_array(["user-1"]), plain_array([2]))),
     "keys": (key_store.KEYS, (text_array("ab"),)),
 }
 
