@@ -65,17 +65,19 @@ SELECT n, seq, now() FROM numbered
 # Which messages the reader has deleted for themselves is asked one by one, and only where there are any.
 ENTRIES = """
 WITH visible AS (
-    SELECT w.conversation_id, w.n, greatest(w.seq, m.since_seq) AS low, least(c.last_seq, m.until_seq) AS high,
-           EXISTS (SELECT FROM chatd.hidden AS h
-                   WHERE h.conversation_id = w.conversation_id AND h.user_id = %(reader)s) AS hides
+    SELECT w.conversation_id, w.n, greatest(w.seq, m.since_seq) AS low, least(c.last_seq, m.until_seq) AS high
     FROM unnest(%(conversations)s::uuid[], %(after)s::bigint[]) WITH ORDINALITY AS w (conversation_id, seq, n)
     JOIN chatd.members AS m ON m.conversation_id = w.conversation_id AND m.user_id = %(reader)s
     JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id
 ), wanted AS (
     SELECT visible.*, sum(high - low) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM visible WHERE high > low
+), needed AS MATERIALIZED (
+    SELECT wanted.*, EXISTS (SELECT FROM chatd.hidden AS h
+                             WHERE h.conversation_id = wanted.conversation_id AND h.user_id = %(reader)s) AS hides
+    FROM wanted WHERE coalesce(before, 0) < %(limit)s
 )
-SELECT e.* FROM wanted AS w
+SELECT e.* FROM needed AS w
 CROSS JOIN LATERAL (
     (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed,
             NULL::bigint AS target_seq, m.deleted_seq IS NOT NULL AS erased,
@@ -96,7 +98,6 @@ CROSS JOIN LATERAL (
      ORDER BY c.seq LIMIT %(limit)s)
     ORDER BY seq LIMIT %(limit)s
 ) AS e
-WHERE coalesce(w.before, 0) < %(limit)s
 ORDER BY w.n, e.seq LIMIT %(limit)s
 """
 

@@ -21,6 +21,11 @@ MORE: dict[str, Message] = {
     "message.versions": {"seq": 1},
     "message.pin": {"client_id": "x", "seq": 1},
     "message.unpin": {"client_id": "x", "seq": 1},
+    "message.hide": {"client_id": "x", "seq": 1},
+    "message.forward": {"client_id": "x", "seq": 1, "to": "mallory"},
+    "reaction.add": {"client_id": "x", "seq": 1, "emoji": "\U0001f44d"},
+    "reaction.remove": {"client_id": "x", "seq": 1, "emoji": "\U0001f44d"},
+    "reaction.list": {"seq": 1},
     "thread.get": {"seq": 1},
 }
 """What a command needs besides a conversation."""
@@ -62,6 +67,11 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "message.versions",
         "message.pin",
         "message.unpin",
+        "message.hide",
+        "message.forward",
+        "reaction.add",
+        "reaction.remove",
+        "reaction.list",
         "thread.get",
         "pin.list",
     }
