@@ -13,8 +13,9 @@ from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
+from chatd.handlers.seen import seen
 from chatd.interfaces import ILog, ILogStore
-from chatd.records import Appended, Entry, MessageState, Page, Revision, Roster
+from chatd.records import Appended, Entry, MessageState, Revision, Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
@@ -368,21 +369,12 @@ class Revisions:
     )
     async def versions(self, caller: Caller, ask: Versions) -> VersionList:
         """Read what a message has said since it was sent."""
-        await self._directory.check_reader(ask.conversation, caller.user)
-        page = Page(
-            conversation=ask.conversation,
-            reader=caller.user,
-            low=ask.seq - 1,
-            high=ask.seq + 1,
-            limit=1,
-            newest=False,
-        )
-        found = await self._store.messages(page)
-        if not found:
+        message = await seen(self._store, caller.user, ask.conversation, ask.seq)
+        if message is None:
             raise NotFound
-        if found[0].entry.withheld:
+        if message.entry.withheld:
             return VersionList(versions=[])
-        entries = [found[0].entry, *await self._store.edits(ask.conversation, ask.seq)]
+        entries = [message.entry, *await self._store.edits(ask.conversation, ask.seq)]
         kept = [entry for entry in entries if not entry.erased]
         contents = await self._reader.contents(kept)
         return VersionList(versions=[_version(*one) for one in zip(kept, contents, strict=True)])

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.handlers.kinds import Reader
+from chatd.handlers.reactions import ReactionContent
 from chatd.interfaces import IReactionStore
 from chatd.records import Tally
 from chatd.wire.types import Emoji
@@ -44,7 +45,7 @@ class Tallies:
         while closed:
             contents = await self._reader.contents([tallies[n].samples[turn] for n in closed])
             for n, content in zip(closed, contents, strict=True):
-                emojis[n] = content.emoji if content else None
+                emojis[n] = content.emoji if isinstance(content, ReactionContent) else None
             turn += 1
             closed = [n for n in closed if emojis[n] is None and turn < len(tallies[n].samples)]
         return emojis

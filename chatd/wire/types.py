@@ -88,8 +88,7 @@ Emoji = Annotated[
         min_length=1,
         max_length=32,
         pattern=NO_NUL,
-        description="One emoji, be it a sequence of several characters. "
-        "With and without U+FE0F it is the same.",
+        description="One emoji, be it a sequence of several characters. With and without U+FE0F it is the same.",
         examples=["\U0001f44d"],
     ),
 ]
