@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable
 
+import msgspec
+
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Reader
@@ -34,7 +36,7 @@ class Asked(Content, frozen=True, kw_only=True):
     seq: int
 
 
-class Source(Content, frozen=True, kw_only=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True):
     """What is taken over: what a message says now, and who said it first."""
 
     text: str

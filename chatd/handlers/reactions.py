@@ -51,6 +51,8 @@ class ReactionRemoved(LogEvent, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 def _tells(event: type[ReactionAdded | ReactionRemoved]) -> Callable[[Entry, ReactionContent | None], LogEvent]:
+    """How an entry is told: by an event that says who did it, to which message, and with which emoji."""
+
     def tell(entry: Entry, content: ReactionContent | None) -> LogEvent:
         return event(
             conversation=entry.conversation,
