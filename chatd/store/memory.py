@@ -74,7 +74,7 @@ class _Log:
         if state.deleted is not None:
             self.mentions.pop(seq, None)
             self.entries = [
-                replace(entry, sealed=b"", erased=True) if entry.seq == seq or _repeats(entry, seq) else entry
+                replace(entry, sealed=b"", erased=True) if entry.seq == seq or _goes_with(entry, seq) else entry
                 for entry in self.entries
             ]
 
@@ -105,8 +105,8 @@ def _edits(entry: Entry, seq: int) -> bool:
     return entry.kind == EDITED and entry.target == seq
 
 
-def _repeats(entry: Entry, seq: int) -> bool:
-    """Whether it says something that has to go with the message."""
+def _goes_with(entry: Entry, seq: int) -> bool:
+    """Whether it says something that goes when the message does."""
     return (entry.kind == EDITED or entry.kind in REACTED) and entry.target == seq
 
 
