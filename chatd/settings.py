@@ -138,6 +138,9 @@ class Limits(Section, frozen=True, kw_only=True):
     delete_seconds: Annotated[
         float, Meta(ge=0, le=1e9, description="How old a message may be when it is deleted for all; 0 for any age.")
     ] = 0.0
+    large_group: Annotated[
+        int, Meta(ge=2, le=1_000_000, description="Members above which a group is large: marks are counts, not names.")
+    ] = 100
     max_in_flight: Annotated[
         int, Meta(ge=1, le=100_000, description="Commands of one connection under way at once.")
     ] = 512

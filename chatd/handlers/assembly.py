@@ -8,11 +8,13 @@ from chatd.handlers.conversations import Conversations
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
+from chatd.handlers.marks import Marks
 from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
+from chatd.handlers.personal import PersonalSettings
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations
+from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IReadingStore, IRelations
 from chatd.settings import Limits
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -27,6 +29,7 @@ class Stores:
     log: ILogStore
     conversations: IConversationStore
     keys: IKeyStore
+    reading: IReadingStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,17 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             delete_seconds=parts.limits.delete_seconds,
         ),
         History(stores.log, directory, reader),
-        Conversations(stores.conversations, directory, parts.bus),
+        Conversations(stores.reading, parts.relations, reader, large_group=parts.limits.large_group),
+        Marks(
+            stores.conversations,
+            stores.reading,
+            stores.log,
+            directory,
+            parts.relations,
+            parts.bus,
+            large_group=parts.limits.large_group,
+        ),
+        PersonalSettings(parts.log, stores.reading, authors, parts.now),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
     )

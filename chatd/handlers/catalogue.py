@@ -4,16 +4,27 @@ from chatd.handlers.conversations import Conversations
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
+from chatd.handlers.marks import Marks
 from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
+from chatd.handlers.personal import PERSONAL_KINDS, PersonalSettings
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (
+    Messages,
+    Revisions,
+    History,
+    Conversations,
+    Marks,
+    PersonalSettings,
+    Resuming,
+    Liveness,
+)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED)
+KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED, *PERSONAL_KINDS)

@@ -1,5 +1,6 @@
 """Reading messages as they are now: history, threads, and what is pinned."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -132,16 +133,7 @@ class History:
         return _Part(messages=kept, more=len(found) > limit)
 
     async def _page(self, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
-        return HistoryPage(messages=await self._messages(found), older=older, newer=newer)
-
-    async def _messages(self, found: list[KeptMessage]) -> list[Message]:
-        edits = [kept.edit for kept in found if kept.edit is not None]
-        contents = await self._reader.contents([kept.entry for kept in found])
-        edited = dict(zip([edit.seq for edit in edits], await self._reader.contents(edits), strict=True))
-        return [
-            _message(kept, first, first if kept.edit is None else edited[kept.edit.seq])
-            for kept, first in zip(found, contents, strict=True)
-        ]
+        return HistoryPage(messages=await messages_now(self._reader, found), older=older, newer=newer)
 
     @command(
         Thread,
@@ -180,7 +172,18 @@ class History:
             pinned=pinned,
         )
         found = await self._store.messages(page)
-        return MessageList(messages=await self._messages(found[: ask.limit]), newer=len(found) > ask.limit)
+        return MessageList(messages=await messages_now(self._reader, found[: ask.limit]), newer=len(found) > ask.limit)
+
+
+async def messages_now(reader: Reader, found: Sequence[KeptMessage]) -> list[Message]:
+    """These messages, opened, as they are now."""
+    edits = [kept.edit for kept in found if kept.edit is not None]
+    contents = await reader.contents([*(kept.entry for kept in found), *edits])
+    edited = dict(zip([(edit.conversation, edit.seq) for edit in edits], contents[len(found) :], strict=True))
+    return [
+        _message(kept, first, first if kept.edit is None else edited[kept.edit.conversation, kept.edit.seq])
+        for kept, first in zip(found, contents, strict=False)
+    ]
 
 
 def _message(kept: KeptMessage, first: MessageContent | None, content: MessageContent | None) -> Message:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chatd.records import Effect, Entry
+from chatd.records import Effect, Entry, PersonalSetting
+from chatd.store.memory_personal import set_personal
 
-WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {}
+WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {PersonalSetting: set_personal}
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

@@ -35,7 +35,7 @@ PINNED = " AND m.pinned_seq IS NOT NULL"
 
 async def read_messages(pool: Pool, page: Page) -> list[KeptMessage]:
     """One page by ``seq``."""
-    messages = [_kept(row) for row in await pool.query(statement(page), parameters(page))]
+    messages = [read_kept(row) for row in await pool.query(statement(page), parameters(page))]
     return messages[::-1] if page.newest else messages
 
 
@@ -66,7 +66,8 @@ def read_entry(row: tuple[Any, ...]) -> Entry:
     )
 
 
-def _kept(row: tuple[Any, ...]) -> KeptMessage:
+def read_kept(row: tuple[Any, ...]) -> KeptMessage:
+    """A message as it is now, from its columns and those of its latest edit."""
     entry = read_entry(row[:9])
     state = message_state((entry.author, entry.time, *row[9:13]))
     edit = None if row[13] is None else read_entry((entry.conversation, *row[13:]))

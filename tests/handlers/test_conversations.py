@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from chatd.errors import Invalid, NotFound
-from chatd.handlers.conversations import ConversationDelivered, ConversationInfo, ConversationPage, Member
+from chatd.handlers.conversations import ConversationInfo, ConversationPage, Member
+from chatd.handlers.marks import ConversationDelivered
 from chatd.state.ids import direct
 from chatd.wire.commands import Done
 from tests.kit.world import Asker, Chat, Connection
@@ -106,23 +107,29 @@ def test_a_cursor_that_no_page_ended_with_is_invalid(alice: Asker, cursor: str) 
 def test_one_conversation_shows_its_members_and_how_far_each_has_been_reached(alice: Asker, bob: Asker) -> None:
     first, last = alice.send("a", to="bob"), alice.send("b", to="bob")
     bob.ask("ack", conversation=OURS, seq=1)
+    bob.ask("read", conversation=OURS, seq=1)
     info = alice.ask("conversation.get", conversation=OURS)
-    assert info == bob.ask("conversation.get", conversation=OURS)
+    assert info.members == bob.ask("conversation.get", conversation=OURS).members
     assert info.created_at < first.time
     assert info == ConversationInfo(
         conversation=OURS,
         kind="direct",
-        members=[Member(user="alice", delivered=0), Member(user="bob", delivered=1)],
+        members=[Member(user="alice", delivered=0, read=0), Member(user="bob", delivered=1, read=1)],
         last_seq=2,
         created_at=info.created_at,
         last_at=last.time,
+        delivered=0,
+        read=0,
+        unread=0,
+        mentions=0,
+        last_message=alice.ask("history.get", conversation=OURS).messages[-1],
     )
 
 
 def test_the_event_queue_is_one_with_its_reader_alone(alice: Asker) -> None:
     alice.send("a", to="bob")
     info = alice.ask("conversation.get", conversation=alice.queue)
-    assert (info.kind, info.members, info.last_seq) == ("queue", [Member(user="alice", delivered=0)], 1)
+    assert (info.kind, info.members, info.last_seq) == ("queue", [Member(user="alice", delivered=0, read=0)], 1)
 
 
 def test_one_that_is_gone_is_not_found_even_where_its_members_are_still_known(chat: Chat, alice: Asker) -> None:

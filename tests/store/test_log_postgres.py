@@ -14,7 +14,7 @@ from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
 from chatd.records import Ack, Page, Revision
-from chatd.store import changes, outcomes, pages
+from chatd.store import changes, listing, outcomes, pages, personal, reading
 from chatd.store import conversations as conversation_store
 from chatd.store import keys as key_store
 from chatd.store import log as log_store
@@ -132,16 +132,38 @@ STATEMENTS = {
     "roster": (conversation_store.ROSTER, (id(1),)),
     "membership": (conversation_store.MEMBERSHIP, (id(1), "user-1")),
     "get": (conversation_store.GET, (id(1),)),
-    "marks": (conversation_store.MARKS, (id(1),)),
+    "marks": (reading.MARKS, (id(1),)),
+    "receipts": (reading.RECEIPTS, {"conversation": id(1), "seq": 2, "author": "user-1"}),
+    "read": (
+        "EXECUTE chatd_read (%s, %s, %s, %s)",
+        (
+            text_array(["user-1", "user-2"]),
+            plain_array([id(1), id(2)]),
+            plain_array([1, 2]),
+            plain_array([True, False]),
+        ),
+    ),
+    "set": (
+        personal.SET,
+        (text_array(["user-1"]), plain_array([id(1)]), text_array(["archive"]), nullable_array([None])),
+    ),
+    "one conversation as somebody has it": (
+        listing.statement(archived=None),
+        listing.parameters("user-1", id=id(1)),
+    ),
+    "the archive of a busy person": (
+        listing.statement(archived=True),
+        listing.parameters("busy", at=None, id=None, limit=LIMIT),
+    ),
     "positions of somebody": (conversation_store.POSITIONS, ("phone", f"reader-{id(500)}")),
     "the first page of somebody's list": (
-        conversation_store.PAGE,
-        {"user": f"reader-{id(500)}", "at": None, "id": None, "limit": LIMIT},
+        listing.statement(archived=False),
+        listing.parameters(f"reader-{id(500)}", at=None, id=None, limit=LIMIT),
     ),
     "the positions of a busy person": (conversation_store.POSITIONS, ("phone", "busy")),
     "the next page of a busy person's list": (
-        conversation_store.PAGE,
-        {"user": "busy", "at": "2999-01-01", "id": id(2), "limit": LIMIT},
+        listing.statement(archived=False),
+        listing.parameters("busy", at="2999-01-01", id=id(2), limit=LIMIT),
     ),
     "keys": (key_store.KEYS, (text_array("ab"),)),
 }
@@ -153,7 +175,7 @@ def filled(cluster) -> Iterator[Any]:
     with closing(psycopg2.connect(cluster.create_database())) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute(FILL)
-        for statement in log_store.PREPARED + conversation_store.PREPARED:
+        for statement in log_store.PREPARED + conversation_store.PREPARED + reading.PREPARED:
             cursor.execute(statement)
         yield cursor
 
