@@ -28,14 +28,18 @@ WHERE m.conversation_id = %(id)s AND m.user_id = %(user)s AND m.standing = 'memb
 """Which conversations are meant: all of a person's behind a place in their list, or a single one."""
 
 # Counting stops early: where enough is found, or enough has been looked at, whose last row then stands for the rest.
-# The joins to single rows have a LIMIT or are subqueries in their place, so that no plan reads a log to join to it.
+# What is looked up row by row has a LIMIT or is a subquery in its place, so that no plan reads a whole table or log to
+# join to it. Mentions are compared by person and place together: so only the index that begins with both will do.
 LISTED = """
 WITH mine AS MATERIALIZED (
     SELECT c.conversation_id, m.user_id, greatest(m.since_seq, m.read_seq) AS low, c.last_seq AS high,
            CASE c.history WHEN 'all' THEN 0 ELSE m.since_seq END AS since, m.delivered_seq, m.read_seq,
            p.muted AND (p.muted_until IS NULL OR p.muted_until > now()) AS muted, p.muted_until,
            {archived} AS archived, p.private_reading
-    FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
+    FROM chatd.members AS m
+    CROSS JOIN LATERAL (
+        SELECT * FROM chatd.conversations AS o WHERE o.conversation_id = m.conversation_id LIMIT 1
+    ) AS c
     LEFT JOIN chatd.personal AS p ON p.user_id = m.user_id AND p.conversation_id = m.conversation_id
     {chosen}
     ORDER BY c.last_at DESC, c.conversation_id DESC LIMIT %(limit)s
@@ -71,10 +75,10 @@ CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE n <= %(looked_at)s) AS number, coalesce(max(n) > %(looked_at)s, false) AS more
     FROM (
         SELECT * FROM (
-            SELECT t.seq, row_number() OVER (ORDER BY t.seq) AS n FROM chatd.mentions AS t
-            WHERE t.conversation_id = mine.conversation_id AND t.user_id = mine.user_id
-              AND t.seq > mine.low AND t.seq <= mine.high
-            ORDER BY t.seq LIMIT %(looked_at)s + 1
+            SELECT t.seq, row_number() OVER (ORDER BY t.user_id, t.seq) AS n FROM chatd.mentions AS t
+            WHERE t.conversation_id = mine.conversation_id
+              AND (t.user_id, t.seq) > (mine.user_id, mine.low) AND (t.user_id, t.seq) <= (mine.user_id, mine.high)
+            ORDER BY t.user_id, t.seq LIMIT %(looked_at)s + 1
         ) AS looked_at
         WHERE n > %(looked_at)s OR mine.user_id <> (
             SELECT s.author FROM chatd.messages AS s

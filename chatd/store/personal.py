@@ -7,13 +7,15 @@ from chatd.store.arrays import nullable_array, plain_array, text_array
 from chatd.store.transaction import Cursor
 
 # Whether a conversation is archived, from its row "c" and the person's settings "p": it was, and then no message came,
-# unless it came during a mute. Only the latest message is looked at, since none is older; a mute that would have
-# ended before another begins is settled by that other, below.
+# unless it came during a mute. Only the latest message is looked at, since none came later, and only where the rows do
+# not tell. Of mutes that came one after the other each settles what was before it, below.
 ARCHIVED = """
-(p.archived_seq IS NOT NULL AND NOT coalesce((
-    SELECT l.seq > p.archived_seq AND (NOT p.muted OR l.at >= p.muted_until) FROM chatd.messages AS l
-    WHERE l.conversation_id = c.conversation_id AND l.seq <= c.last_seq ORDER BY l.seq DESC LIMIT 1
-), false))
+(p.archived_seq IS NOT NULL AND (
+    p.archived_seq >= c.last_seq OR (p.muted AND p.muted_until IS NULL) OR NOT coalesce((
+        SELECT l.seq > p.archived_seq AND (NOT p.muted OR l.at >= p.muted_until) FROM chatd.messages AS l
+        WHERE l.conversation_id = c.conversation_id AND l.seq <= c.last_seq ORDER BY l.seq DESC LIMIT 1
+    ), false)
+))
 """
 
 # Each change settles what has become of the archive until now, so that what is set from here on counts from here on.

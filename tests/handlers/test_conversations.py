@@ -10,7 +10,7 @@ from chatd.handlers.conversations import ConversationInfo, ConversationPage, Mem
 from chatd.handlers.marks import ConversationDelivered
 from chatd.state.ids import direct
 from chatd.wire.commands import Done
-from tests.kit.world import Asker, Chat, Connection
+from tests.kit.world import Asker, Chat, Connection, altered
 
 OURS = direct("alice", "bob")
 
@@ -229,3 +229,31 @@ def test_what_one_has_alone_concerns_nobody(chat: Chat, alice: Asker) -> None:
 def test_what_no_field_allows_does_not_come_this_far(alice: Asker, name: str, fields: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         alice.ask(name, **fields)
+
+
+# -- the latest message --
+
+
+def latest(asker: Asker) -> object:
+    """In the list, and the same in the conversation itself."""
+    [listed] = asker.ask("conversation.list").conversations
+    assert listed.last_message == asker.ask("conversation.get", conversation=OURS).last_message
+    return listed.last_message
+
+
+def test_the_list_shows_the_latest_message_as_history_does(alice: Asker, bob: Asker) -> None:
+    alice.send("a", to="bob")
+    bob.send("b", to="alice", reply_to=1)
+    assert latest(alice) == bob.ask("history.get", conversation=OURS).messages[-1]
+    bob.ask("message.edit", conversation=OURS, seq=2, text="B", client_id="e")
+    assert latest(alice).text == "B"
+    bob.ask("message.delete", conversation=OURS, seq=2, client_id="d")
+    assert (latest(alice).seq, latest(alice).deleted, latest(alice).text) == (2, True, "")
+
+
+def test_a_latest_message_that_cannot_be_opened_is_said_to_be_unreadable(chat: Chat, alice: Asker) -> None:
+    for text in "ab":
+        alice.send(text, to="bob")
+    entries = chat.entries(OURS)
+    entries[-1] = altered(entries[-1])
+    assert (latest(alice).seq, latest(alice).unreadable, latest(alice).text) == (2, True, "")
