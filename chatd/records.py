@@ -295,6 +295,10 @@ class Position(Record, frozen=True, kw_only=True, gc=False):
     since: int = 0
 
 
+MAX_UNREAD: Final = 1_000
+"""How far unread messages and mentions are counted."""
+
+
 class Count(Record, frozen=True, kw_only=True, gc=False):
     """How many there are, and whether there may be ``more``, since counting ended there."""
 

@@ -15,7 +15,7 @@ from chatd.handlers.history import Message, messages_now
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import PageSize
 from chatd.interfaces import IReadingStore, IRelations
-from chatd.records import ConversationKind, Listed, Mark
+from chatd.records import MAX_UNREAD, ConversationKind, Listed, Mark
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ConversationId, Seq, UserId
 
@@ -29,7 +29,7 @@ PageCursor = Annotated[
 ]
 
 
-Unread = Annotated[int, Meta(ge=0, le=1000, description="Counted up to 1,000; then there may be more, which is told.")]
+Unread = Annotated[int, Meta(ge=0, le=MAX_UNREAD, description=f"Counted up to {MAX_UNREAD:,}.")]
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -154,9 +154,9 @@ class Marks:
         return Done()
 
     async def _others(self, conversation: str, user: str) -> list[str]:
-        """Whoever is to hear of this member's marks: nobody in a large group, and nobody across a block."""
+        """Whoever is to hear of a person's marks: nobody in a large group, across a block, or once they have left."""
         members = (await self._directory.roster(conversation)).members
-        if not 1 < len(members) <= self._large_group:
+        if user not in members or not 1 < len(members) <= self._large_group:
             return []
         apart = await self._relations.apart(user)
         return [member for member in members if member != user and member not in apart]

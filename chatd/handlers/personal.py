@@ -169,10 +169,9 @@ class PersonalSettings:
         What is said is delivered and counted all the same. Mentions are counted separately, for clients that let
         them through. Muting again changes when the mute ends.
         """
-        now = self._now()
-        if mute.until is not None and mute.until > now + LONGEST_MUTE:
+        until, now = _in_utc(mute.until), self._now()
+        if until is not None and until > now + LONGEST_MUTE:
             raise Invalid("`until` is more than ten years away: leave it out to mute for ever.")
-        until = None if mute.until is None else mute.until.astimezone(UTC)
         past = Invalid("`until` has passed: give a later time, or end the mute with `conversation.unmute`.")
         refused = past if until is not None and until <= now else None
         return await self._set(caller, mute, MUTED, "mute", lambda view: refused, until)
@@ -274,6 +273,13 @@ class PersonalSettings:
             )
         )
         return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    try:
+        return None if time is None else time.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("`until` lies outside the calendar.") from None
 
 
 def _unless(sensible: bool) -> Unchanged | None:

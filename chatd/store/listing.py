@@ -6,14 +6,11 @@ archived; only those that come onto the page are looked into.
 
 from typing import Any
 
-from chatd.records import Count, Listed
+from chatd.records import MAX_UNREAD, Count, Listed
 from chatd.state.ids import direct
 from chatd.store.conversations import COLUMNS, read_conversation
 from chatd.store.pages import read_kept
 from chatd.store.personal import ARCHIVED
-
-MAX_UNREAD = 1_000
-"""How far unread messages and mentions are counted."""
 
 MAX_LOOKED_AT = 5_000
 """How many messages are looked at to count them: those of the reader's own and deleted ones are among these."""

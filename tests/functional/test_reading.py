@@ -133,6 +133,7 @@ def test_a_mute_and_the_archive_reach_the_other_device_live_and_after_an_absence
         assert listed(back) == []
         send(devices.phone, bob, "while it is muted")
         [mine] = listed(back, archived=True)
+        assert bob.http().get("/v1/conversations", archived="true").body["conversations"] == [mine]
         assert (mine["muted"], mine["muted_until"], mine["unread"]) == (True, "2030-01-01T12:00:00Z", 4)
         back.ask("conversation.unmute", conversation=conversation, client_id="u")
         assert listed(back) == []

@@ -11,7 +11,7 @@ from chatd.errors import Invalid, NotFound
 from chatd.handlers.conversations import Member
 from chatd.handlers.marks import ConversationDelivered, ConversationRead, Receipt, ReceiptPage
 from chatd.interfaces import IRelations
-from chatd.records import Membership, plain_roster
+from chatd.records import MEMBER, Membership, plain_roster
 from chatd.state.ids import direct
 from chatd.wire.commands import Done
 from tests.kit.stores import new_id
@@ -238,6 +238,20 @@ def test_a_message_was_not_for_those_who_joined_later(chat: Chat, alice: Asker) 
     log.roster = replace(log.roster, access=1, members={**log.roster.members, "carol": log.people["carol"]})
     found = alice.ask("message.receipts", conversation=group, seq=1)
     assert (found.recipients, [one.user for one in found.people]) == (1, ["bob"])
+
+
+def test_nobody_hears_of_the_marks_of_who_has_left(chat: Chat, alice: Asker) -> None:
+    group = group_of(chat, ("alice", "bob", "carol"))
+    alice.send("a", conversation=group)
+    log = chat.database.logs[group]
+    log.people["carol"] = Membership(standing="left", until=1)
+    log.roster = replace(log.roster, access=1, members={"alice": MEMBER, "bob": MEMBER})
+    worker = Chat(chat.database)
+    [bob] = connected(worker, "bob")
+    assert worker.http("carol").ask("ack", conversation=group, seq=1) == Done()
+    with pytest.raises(NotFound):
+        worker.http("carol").ask("read", conversation=group, seq=1)
+    assert bob.got == []
 
 
 @pytest.mark.usefixtures("three")

@@ -113,6 +113,8 @@ def test_a_mute_is_until_a_time_or_for_ever_and_can_be_changed(chat: Chat, alice
     until = NOON + HOUR
     change(alice, "conversation.mute", until=until.isoformat())
     assert (view(alice).muted, view(alice).muted_until) == (True, until)
+    [event] = [one for one in alice.ask("sync").events if isinstance(one, ConversationMuted)]
+    assert (event.about, event.until) == (OURS, until)
     change(alice, "conversation.mute")
     assert (view(alice).muted, view(alice).muted_until) == (True, None)
     change(alice, "conversation.unmute")
@@ -124,7 +126,9 @@ def test_the_same_time_in_another_zone_is_the_same_mute(alice: Asker) -> None:
     assert change(alice, "conversation.mute", until="2026-01-01T16:00:00+01:00", client_id="1") == first
 
 
-@pytest.mark.parametrize("until", [NOON, NOON - HOUR, NOON + 4000 * 24 * HOUR, "9999-12-31T23:59:59-12:00"])
+@pytest.mark.parametrize(
+    "until", [NOON, NOON - HOUR, NOON + 4000 * 24 * HOUR, "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"]
+)
 def test_a_mute_that_has_ended_or_never_ends_on_a_calendar_is_refused(alice: Asker, until: Any) -> None:
     with pytest.raises(Invalid, match="`until`"):
         change(alice, "conversation.mute", until=until if isinstance(until, str) else until.isoformat())

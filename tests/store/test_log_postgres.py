@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
-from chatd.records import Ack, Moved, Page, Read, Revision
+from chatd.records import MAX_UNREAD, Ack, Moved, Page, Read, Revision
 from chatd.store import changes, listing, outcomes, pages, personal, reading
 from chatd.store import conversations as conversation_store
 from chatd.store import keys as key_store
@@ -218,7 +218,7 @@ def test_a_list_costs_what_the_person_has_and_looks_into_what_it_shows(filled):
     assert {node["Actual Loops"] for node in looked_at} <= {0, 10}
 
 
-@pytest.mark.parametrize(("user", "most"), [("user-1", listing.MAX_LOOKED_AT), ("user-2", listing.MAX_UNREAD)])
+@pytest.mark.parametrize(("user", "most"), [("user-1", listing.MAX_LOOKED_AT), ("user-2", MAX_UNREAD)])
 def test_counting_reads_no_more_of_a_long_log_than_it_counts(filled, user, most):
     """One wrote all of it, the other nothing."""
     found = plan(filled, listing.statement(archived=None), listing.parameters(user, id=id(1)), ", ANALYZE, TIMING OFF")
