@@ -255,7 +255,12 @@ class PersonalSettings:
     ) -> Changed:
         """What refuses is looked at before, and told in the transaction: a repeat gets its first reply all the same."""
         view = await self._store.view(caller.user, ask.conversation)
-        refused = NotFound() if view is None else refusal(view)
+        if view is None:
+            refused: ChatdError | None = NotFound()
+        elif view.conversation.kind == "queue":
+            refused = Invalid("`conversation` is the event queue, of which there is nothing to set.")
+        else:
+            refused = refusal(view)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
         setting = PersonalSetting(user=caller.user, conversation=ask.conversation, change=change, until=until)
         appended = await self._log.append(

@@ -106,6 +106,13 @@ def test_strangers_set_nothing(chat: Chat, name: str) -> None:
     assert chat.database.personal == {}
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_of_the_event_queue_there_is_nothing_to_set(chat: Chat, alice: Asker, name: str) -> None:
+    with pytest.raises(Invalid, match="event queue"):
+        change(alice, name, alice.queue)
+    assert chat.database.personal == {}
+
+
 # -- mutes --
 
 
