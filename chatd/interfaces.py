@@ -17,15 +17,18 @@ from chatd.records import (
     Conversation,
     ConversationKind,
     Cursor,
-    Delivered,
     Draft,
     Entry,
     KeptMessage,
     Listed,
+    Mark,
     Membership,
+    Moved,
     Page,
     Position,
     Publication,
+    Read,
+    Receipts,
     Roster,
     Signal,
     Tally,
@@ -116,20 +119,40 @@ class IConversationStore(Interface):
     def membership(conversation: str, user: str) -> Awaitable[Membership | None]:
         """How one person stands to a conversation, or stood when they left."""
 
-    def marks(conversation: str) -> Awaitable[list[Delivered]]:
-        """How far each present member has been reached; members are always in the order of their code points."""
-
-    def page(user: str, before: tuple[datetime, str] | None, limit: int) -> Awaitable[list[Listed]]:
-        """Conversations that hold something, the latest first; those behind ``before`` (``last_at`` and id).
-
-        Event queues are not among them. Of two that changed at the same time, the greater id comes first.
-        """
-
     def positions(user: str, device: str) -> Awaitable[list[Position]]:
         """All logs of which a person may see anything, the latest first, with the cursors of one device."""
 
     def acknowledge(ack: Ack) -> Awaitable[bool]:
         """Move a device's cursor and its person's mark forward, never back. Whether the mark moved.
+
+        Raises NotFound where the person is no member, Invalid where ``seq`` is beyond the log's end.
+        """
+
+
+class IReadingStore(Interface):
+    """What a person has of their conversations: the list, what is unread, how far everybody has read.
+
+    Everything that an answer holds was so at one moment.
+    """
+
+    def page(user: str, before: tuple[datetime, str] | None, limit: int, archived: bool) -> Awaitable[list[Listed]]:
+        """Conversations that hold something, the latest first; those behind ``before`` (``last_at`` and id).
+
+        Only archived ones, or only others. Event queues are not among them. Of two that changed at the same time, the
+        greater id comes first.
+        """
+
+    def view(user: str, conversation: str) -> Awaitable[Listed | None]:
+        """One conversation as a present member has it, whatever its kind; None for anybody else."""
+
+    def marks(conversation: str) -> Awaitable[list[Mark]]:
+        """How far each present member has come; members are always in the order of their code points."""
+
+    def receipts(conversation: str, seq: int, author: str) -> Awaitable[Receipts]:
+        """How many of the present members the message at ``seq`` was for, without its author, and how far it came."""
+
+    def read(read: Read) -> Awaitable[Moved]:
+        """Move a present member's marks forward, never back.
 
         Raises NotFound where the person is no member, Invalid where ``seq`` is beyond the log's end.
         """

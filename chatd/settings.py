@@ -142,6 +142,9 @@ class Limits(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1000, description="Different reactions of one person to one message.")
     ] = 20
     max_emojis: Annotated[int, Meta(ge=1, le=1000, description="Different reactions to one message by all.")] = 50
+    large_group: Annotated[
+        int, Meta(ge=2, le=1_000_000, description="Members above which a group is large: marks are counts, not names.")
+    ] = 100
     max_in_flight: Annotated[
         int, Meta(ge=1, le=100_000, description="Commands of one connection under way at once.")
     ] = 512

@@ -10,13 +10,24 @@ from chatd.handlers.hiding import Hidden
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
+from chatd.handlers.marks import Marks
 from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
+from chatd.handlers.personal import PersonalSettings
 from chatd.handlers.reactions import Reactions
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IReactionStore, IRelations
+from chatd.interfaces import (
+    IBus,
+    IConversationStore,
+    IKeyStore,
+    ILog,
+    ILogStore,
+    IReactionStore,
+    IReadingStore,
+    IRelations,
+)
 from chatd.settings import Limits
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -32,6 +43,7 @@ class Stores:
     conversations: IConversationStore
     keys: IKeyStore
     reactions: IReactionStore
+    reading: IReadingStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +95,17 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         ),
         Hidden(parts.log, stores.log, authors),
         History(stores.log, directory, reader, Tallies(stores.reactions, reader)),
-        Conversations(stores.conversations, directory, parts.bus),
+        Conversations(stores.reading, parts.relations, reader, large_group=parts.limits.large_group),
+        Marks(
+            stores.conversations,
+            stores.reading,
+            stores.log,
+            directory,
+            parts.relations,
+            parts.bus,
+            large_group=parts.limits.large_group,
+        ),
+        PersonalSettings(parts.log, stores.reading, authors, parts.now),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
     )

@@ -6,8 +6,10 @@ from chatd.handlers.hiding import HIDDEN, Hidden
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
+from chatd.handlers.marks import Marks
 from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
+from chatd.handlers.personal import PERSONAL_KINDS, PersonalSettings
 from chatd.handlers.reactions import ADDED, REMOVED, Reactions
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
@@ -21,6 +23,8 @@ HANDLERS: tuple[type, ...] = (
     Hidden,
     History,
     Conversations,
+    Marks,
+    PersonalSettings,
     Resuming,
     Liveness,
 )
@@ -29,4 +33,15 @@ DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED, ADDED, REMOVED, HIDDEN)
+KINDS: tuple[Kind, ...] = (
+    MESSAGE,
+    EDITED,
+    DELETED,
+    PINNED,
+    UNPINNED,
+    CREATED,
+    ADDED,
+    REMOVED,
+    HIDDEN,
+    *PERSONAL_KINDS,
+)

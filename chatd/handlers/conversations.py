@@ -1,22 +1,23 @@
-"""Conversations: which there are, who is in them, and how far each person has been reached."""
+"""Conversations: which there are, who is in them, and what the caller has of them."""
 
 import base64
 import binascii
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from chatd.errors import Invalid, NotFound
 from chatd.handlers.caller import Caller
+from chatd.handlers.history import Message, messages_now
+from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import PageSize
-from chatd.interfaces import IBus, IConversationStore
-from chatd.records import Ack, ConversationKind
-from chatd.state.directory import Directory
-from chatd.wire.commands import Command, Done, Reply, Route, command
-from chatd.wire.events import EphemeralEvent
-from chatd.wire.types import ClientId, ConversationId, Seq, UserId
+from chatd.interfaces import IReadingStore, IRelations
+from chatd.records import MAX_UNREAD, ConversationKind, Listed, Mark
+from chatd.wire.commands import Command, Reply, Route, command
+from chatd.wire.types import ConversationId, Seq, UserId
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,11 +29,40 @@ PageCursor = Annotated[
 ]
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """``delivered``: how far the log has reached any device of theirs."""
+Unread = Annotated[int, Meta(ge=0, le=MAX_UNREAD, description=f"Counted up to {MAX_UNREAD:,}.")]
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``delivered``: how far the log has reached any device of theirs; ``read``: how far they let know they have read.
+
+    Both are absent where one of the caller and this member has blocked the other.
+    """
 
     user: UserId
+    delivered: Seq | None = None
+    read: Seq | None = None
+
+
+class Mine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a conversation is to the caller.
+
+    ``delivered``: how far its log has reached any device of theirs; ``read``: how far they have read, told or not.
+    ``unread``: messages of others behind that, ``mentions``: those among them that name the caller, muted or not;
+    with ``unread_more`` or ``mentions_more`` there may be more. ``last_message`` is the latest that the caller may
+    see. Without ``muted_until`` a mute is for ever. ``private_reading``: the others are not told how far one has read.
+    """
+
     delivered: Seq
+    read: Seq
+    unread: Unread
+    mentions: Unread
+    unread_more: bool = False
+    mentions_more: bool = False
+    muted: bool = False
+    muted_until: datetime | None = None
+    archived: bool = False
+    private_reading: bool = False
+    last_message: Message | None = None
 
 
 class Get(Command, frozen=True, kw_only=True, tag="conversation.get"):
@@ -41,8 +71,11 @@ class Get(Command, frozen=True, kw_only=True, tag="conversation.get"):
     conversation: ConversationId
 
 
-class ConversationInfo(Reply, frozen=True, kw_only=True):
-    """A conversation and its members. ``last_at`` is when its log last changed."""
+class ConversationInfo(Reply, Mine, frozen=True, kw_only=True):
+    """A conversation, its members, and what it is to the caller. ``last_at`` is when its log last changed.
+
+    The members of a large group are not told here.
+    """
 
     conversation: ConversationId
     kind: ConversationKind
@@ -53,21 +86,24 @@ class ConversationInfo(Reply, frozen=True, kw_only=True):
 
 
 class List(Command, frozen=True, kw_only=True, tag="conversation.list"):
-    """A page of the caller's conversations; ``cursor`` goes on where another page ended."""
+    """A page of the caller's conversations; ``cursor`` goes on where another page ended.
+
+    Either those that the caller has ``archived``, or the others.
+    """
 
     cursor: PageCursor | None = None
     limit: PageSize = 50
+    archived: bool = False
 
 
-class ListedConversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation in the list. ``delivered``: how far its log has reached any device of the caller's."""
+class ListedConversation(Mine, frozen=True, kw_only=True):
+    """A conversation in the list, and what it is to the caller. Of a group, no members are told here."""
 
     conversation: ConversationId
     kind: ConversationKind
     members: list[UserId]
     last_seq: Seq
     last_at: datetime
-    delivered: Seq
 
 
 class ConversationPage(Reply, frozen=True, kw_only=True):
@@ -77,29 +113,14 @@ class ConversationPage(Reply, frozen=True, kw_only=True):
     next: str | None
 
 
-class Acknowledge(Command, frozen=True, kw_only=True, tag="ack"):
-    """This device has everything of the conversation's log up to and including ``seq``."""
-
-    conversation: ConversationId
-    seq: Seq
-    client_id: ClientId | None = None
-
-
-class ConversationDelivered(EphemeralEvent, frozen=True, kw_only=True, tag="conversation.delivered"):
-    """A member's devices have been reached up to ``seq``."""
-
-    conversation: ConversationId
-    user: UserId
-    seq: Seq
-
-
 class Conversations:
-    """The commands about conversations as a whole."""
+    """The commands that show conversations. Groups of more than ``large_group`` members are large."""
 
-    def __init__(self, store: IConversationStore, directory: Directory, bus: IBus) -> None:
+    def __init__(self, store: IReadingStore, relations: IRelations, reader: Reader, *, large_group: int) -> None:
         self._store = store
-        self._directory = directory
-        self._bus = bus
+        self._relations = relations
+        self._reader = reader
+        self._large_group = large_group
 
     @command(
         Get,
@@ -109,19 +130,27 @@ class Conversations:
     )
     async def get(self, caller: Caller, ask: Get) -> ConversationInfo:
         """Describe one of the caller's conversations."""
-        await self._directory.shared(ask.conversation, caller.user)
-        found = await self._store.get(ask.conversation)
-        if found is None:
+        view = await self._store.view(caller.user, ask.conversation)
+        if view is None:
             raise NotFound
-        marks = await self._store.marks(ask.conversation)
+        found = view.conversation
+        [mine] = await self._mine([view])
         return ConversationInfo(
             conversation=found.conversation,
             kind=found.kind,
-            members=[Member(user=mark.user, delivered=mark.seq) for mark in marks],
+            members=await self._members(caller.user, view) if found.member_count <= self._large_group else [],
             last_seq=found.last_seq,
             created_at=found.created_at,
             last_at=found.last_at,
+            **mine,
         )
+
+    async def _members(self, user: str, view: Listed) -> list[Member]:
+        apart = await self._relations.apart(user)
+        return [
+            Member(user=mark.user) if mark.user in apart else _member(mark)
+            for mark in await self._store.marks(view.conversation.conversation)
+        ]
 
     @command(
         List,
@@ -130,9 +159,13 @@ class Conversations:
         errors=(Invalid,),
     )
     async def list(self, caller: Caller, ask: List) -> ConversationPage:
-        """List the caller's conversations in which anything was said, the latest first."""
+        """List the caller's conversations in which anything was said, the latest first.
+
+        A conversation that does not change while its pages are read is on exactly one of them; one that changes comes
+        to the top, and is seen again there.
+        """
         before = None if ask.cursor is None else _parsed(ask.cursor)
-        found = await self._store.page(caller.user, before, ask.limit + 1)
+        found = await self._store.page(caller.user, before, ask.limit + 1, ask.archived)
         page = found[: ask.limit]
         last = page[-1].conversation if len(found) > ask.limit else None
         return ConversationPage(
@@ -143,38 +176,38 @@ class Conversations:
                     members=[*listed.conversation.members],
                     last_seq=listed.conversation.last_seq,
                     last_at=listed.conversation.last_at,
-                    delivered=listed.delivered,
+                    **mine,
                 )
-                for listed in page
+                for listed, mine in zip(page, await self._mine(page), strict=True)
             ],
             next=None if last is None else _cursor(last.last_at, last.conversation),
         )
 
-    @command(
-        Acknowledge,
-        reply=Done,
-        route=Route("POST", "/v1/conversations/{conversation}/ack"),
-        errors=(Invalid, NotFound),
-        emits=(ConversationDelivered,),
-        example={"seq": 1},
-    )
-    async def acknowledge(self, caller: Caller, ack: Acknowledge) -> Done:
-        """Acknowledge delivery, cumulatively, for the caller's device.
+    async def _mine(self, page: Sequence[Listed]) -> Sequence[dict[str, Any]]:
+        """The fields of ``Mine`` for each, whose texts are opened together."""
+        latest = [listed.last for listed in page if listed.last is not None]
+        messages = {message.conversation: message for message in await messages_now(self._reader, latest)}
+        return [_fields(listed, messages.get(listed.conversation.conversation)) for listed in page]
 
-        Cursors only move forward: acknowledging less again changes nothing, so repeats need no ``client_id``; one is
-        accepted for uniformity. The other members are told when any device of the caller has been reached further.
-        """
-        await self._directory.check_reader(ack.conversation, caller.user)
-        moved = await self._store.acknowledge(
-            Ack(user=caller.user, device=caller.device, conversation=ack.conversation, seq=ack.seq)
-        )
-        if moved:
-            members = (await self._directory.roster(ack.conversation)).members
-            if len(members) > 1:
-                self._bus.notify(
-                    members, ConversationDelivered(conversation=ack.conversation, user=caller.user, seq=ack.seq)
-                )
-        return Done()
+
+def _member(mark: Mark) -> Member:
+    return Member(user=mark.user, delivered=mark.delivered, read=mark.read)
+
+
+def _fields(listed: Listed, message: Message | None) -> dict[str, Any]:
+    return {
+        "delivered": listed.delivered,
+        "read": listed.read,
+        "unread": listed.unread.number,
+        "unread_more": listed.unread.more,
+        "mentions": listed.mentions.number,
+        "mentions_more": listed.mentions.more,
+        "muted": listed.muted,
+        "muted_until": listed.muted_until,
+        "archived": listed.archived,
+        "private_reading": listed.private_reading,
+        "last_message": message,
+    }
 
 
 def _cursor(last_at: datetime, conversation: str) -> str:

@@ -1,7 +1,10 @@
 """Reading messages as they are now: history, threads, and what is pinned."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -16,6 +19,8 @@ from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import MAX_INTEGER, ConversationId, Mentions, Metadata, Place, Seq, UserId
+
+NO_REACTIONS: Final[Mapping[int, list[ReactionCount]]] = MappingProxyType({})
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,16 +146,8 @@ class History:
         return HistoryPage(messages=await self._messages(caller, found), older=older, newer=newer)
 
     async def _messages(self, caller: Caller, found: list[KeptMessage]) -> list[Message]:
-        edits = [kept.edit for kept in found if kept.edit is not None]
-        contents = await self._reader.contents([kept.entry for kept in found])
-        edited = dict(zip([edit.seq for edit in edits], await self._reader.contents(edits), strict=True))
         reactions = await self._reactions(caller, [kept.entry for kept in found if not kept.entry.withheld])
-        return [
-            _message(
-                kept, first, first if kept.edit is None else edited[kept.edit.seq], reactions.get(kept.entry.seq, [])
-            )
-            for kept, first in zip(found, contents, strict=True)
-        ]
+        return await messages_now(self._reader, found, reactions)
 
     async def _reactions(self, caller: Caller, entries: list[Entry]) -> dict[int, list[ReactionCount]]:
         """By ``seq``; the messages are all of one conversation."""
@@ -196,6 +193,24 @@ class History:
         )
         found = await self._store.messages(page)
         return MessageList(messages=await self._messages(caller, found[: ask.limit]), newer=len(found) > ask.limit)
+
+
+async def messages_now(
+    reader: Reader, found: Sequence[KeptMessage], reactions: Mapping[int, list[ReactionCount]] = NO_REACTIONS
+) -> list[Message]:
+    """These messages, opened, as they are now. ``reactions`` by ``seq``, where all are of one conversation."""
+    edits = [kept.edit for kept in found if kept.edit is not None]
+    contents = await reader.contents([*(kept.entry for kept in found), *edits])
+    edited = dict(zip([(edit.conversation, edit.seq) for edit in edits], contents[len(found) :], strict=True))
+    return [
+        _message(
+            kept,
+            first,
+            first if kept.edit is None else edited[kept.edit.conversation, kept.edit.seq],
+            reactions.get(kept.entry.seq, []),
+        )
+        for kept, first in zip(found, contents, strict=False)
+    ]
 
 
 def _message(

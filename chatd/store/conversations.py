@@ -1,7 +1,6 @@
 """Conversations, members and cursors in PostgreSQL."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -12,10 +11,8 @@ from chatd.records import (
     Ack,
     Conversation,
     ConversationKind,
-    Delivered,
     Draft,
     Entry,
-    Listed,
     Membership,
     Position,
     Roster,
@@ -34,10 +31,6 @@ CASE c.kind WHEN 'group' THEN '{}' ELSE
 END
 """
 GET = f"SELECT {COLUMNS} FROM chatd.conversations AS c WHERE c.conversation_id = %s"
-MARKS = """
-SELECT user_id, delivered_seq FROM chatd.members
-WHERE conversation_id = %s AND standing = 'member' ORDER BY user_id COLLATE "C"
-"""
 
 # In one statement, since both tables are to be seen at one moment.
 ROSTER = """
@@ -52,14 +45,6 @@ WHERE c.conversation_id = %s
 MEMBERSHIP = """
 SELECT standing, role, since_seq, until_seq, muted_until, expires_at, by_user, blocking
 FROM chatd.members WHERE conversation_id = %s AND user_id = %s
-"""
-
-PAGE = f"""
-SELECT {COLUMNS}, m.delivered_seq
-FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
-WHERE m.user_id = %(user)s AND m.standing = 'member' AND c.kind <> 'queue' AND c.last_seq > 0
-  AND (%(at)s::timestamptz IS NULL OR (c.last_at, c.conversation_id) < (%(at)s, %(id)s::uuid))
-ORDER BY c.last_at DESC, c.conversation_id DESC LIMIT %(limit)s
 """
 
 POSITIONS = """
@@ -100,7 +85,7 @@ class PostgresConversations:
     async def get(self, conversation: str) -> Conversation | None:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         rows = await self._pool.query(GET, (conversation,))
-        return _conversation(rows[0]) if rows else None
+        return read_conversation(rows[0]) if rows else None
 
     async def roster(self, conversation: str) -> Roster | None:
         """See :class:`~chatd.interfaces.IConversationStore`."""
@@ -112,17 +97,6 @@ class PostgresConversations:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         rows = await self._pool.query(MEMBERSHIP, (conversation, user))
         return read_membership(rows[0]) if rows else None
-
-    async def marks(self, conversation: str) -> list[Delivered]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
-        rows = await self._pool.query(MARKS, (conversation,))
-        return [Delivered(user=user, seq=seq) for user, seq in rows]
-
-    async def page(self, user: str, before: tuple[datetime, str] | None, limit: int) -> list[Listed]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
-        at, id = before or (None, None)
-        rows = await self._pool.query(PAGE, {"user": user, "at": at, "id": id, "limit": limit})
-        return [Listed(conversation=_conversation(row), delivered=row[8]) for row in rows]
 
     async def positions(self, user: str, device: str) -> list[Position]:
         """See :class:`~chatd.interfaces.IConversationStore`."""
@@ -137,7 +111,8 @@ class PostgresConversations:
         return await self._acks.submit(ack)
 
 
-def _conversation(row: tuple[Any, ...]) -> Conversation:
+def read_conversation(row: tuple[Any, ...]) -> Conversation:
+    """From ``COLUMNS``."""
     conversation, kind, last_seq, created_at, last_at, member_count, profile, members = row[:8]
     return Conversation(
         conversation=conversation,

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.records import Effect, Entry, Hiding, Reaction
+from chatd.records import Effect, Entry, Hiding, PersonalSetting, Reaction
 from chatd.store.hidden import write_hidden
+from chatd.store.personal import write_settings
 from chatd.store.reactions import write_reactions
 from chatd.store.transaction import Cursor
 
@@ -16,6 +17,7 @@ Writer = Callable[[Cursor, Written], Awaitable[None]]
 WRITERS: Final[Mapping[type[Effect], Writer]] = {
     Reaction: write_reactions,
     Hiding: write_hidden,
+    PersonalSetting: write_settings,
 }
 """In the order in which they run."""
 

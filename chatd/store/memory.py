@@ -17,11 +17,9 @@ from chatd.records import (
     Conversation,
     ConversationKind,
     Cursor,
-    Delivered,
     Draft,
     Entry,
     KeptMessage,
-    Listed,
     Membership,
     MessageState,
     Page,
@@ -33,6 +31,7 @@ from chatd.records import (
 from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
 from chatd.store.entries import EDITED, MESSAGE, REACTED, placed
 from chatd.store.memory_effects import WRITERS
+from chatd.store.memory_personal import Personal
 from chatd.store.memory_reactions import Reacted, present
 from chatd.store.reacted import reactors
 from chatd.store.refusals import Repeated
@@ -120,6 +119,8 @@ class MemoryDatabase:
         self.keys: dict[str, WrappedKey] = {}
         self.reactions: dict[tuple[str, int], Reacted] = {}
         self.hidden: set[tuple[str, str, int]] = set()
+        self.reads: dict[tuple[str, str], tuple[int, int]] = {}
+        self.personal: dict[tuple[str, str], Personal] = {}
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))
@@ -308,25 +309,6 @@ class MemoryConversations:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         log = self._database.logs.get(conversation)
         return None if log is None else log.people.get(user)
-
-    async def marks(self, conversation: str) -> list[Delivered]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
-        log = self._database.logs.get(conversation)
-        if log is None:
-            return []
-        return [Delivered(user=user, seq=log.marks[user]) for user in sorted(log.roster.members)]
-
-    async def page(self, user: str, before: tuple[datetime, str] | None, limit: int) -> list[Listed]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
-        found = [
-            log
-            for log in self._database.logs_of(user)
-            if log.roster.kind != "queue"
-            and user in log.roster.members
-            and log.entries
-            and (before is None or (log.last_at, log.conversation) < before)
-        ]
-        return [Listed(conversation=log.row, delivered=log.marks[user]) for log in found[:limit]]
 
     async def positions(self, user: str, device: str) -> list[Position]:
         """See :class:`~chatd.interfaces.IConversationStore`."""

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chatd.records import Effect, Entry, Hiding, Reaction
+from chatd.records import Effect, Entry, Hiding, PersonalSetting, Reaction
+from chatd.store.memory_personal import set_personal
 from chatd.store.memory_reactions import write_hidden, write_reaction
 
 WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     Reaction: write_reaction,
     Hiding: write_hidden,
+    PersonalSetting: set_personal,
 }
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

@@ -41,7 +41,7 @@ PINNED = " AND m.pinned_seq IS NOT NULL"
 
 async def read_messages(pool: Pool, page: Page) -> list[KeptMessage]:
     """One page by ``seq``."""
-    messages = [_kept(row) for row in await pool.query(statement(page), parameters(page))]
+    messages = [read_kept(row) for row in await pool.query(statement(page), parameters(page))]
     return messages[::-1] if page.newest else messages
 
 
@@ -74,7 +74,8 @@ def read_entry(row: tuple[Any, ...]) -> Entry:
     )
 
 
-def _kept(row: tuple[Any, ...]) -> KeptMessage:
+def read_kept(row: tuple[Any, ...]) -> KeptMessage:
+    """A message as it is now, from its columns and those of its latest edit."""
     entry = read_entry(row[:10])
     state = message_state((entry.author, entry.time, *row[10:14]))
     edit = None if row[14] is None or entry.hidden else read_entry((entry.conversation, *row[14:]))

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 
 from chatd.handlers.assembly import Stores
-from chatd.store import conversations, log
+from chatd.store import conversations, log, reading
 from chatd.store.conversations import PostgresConversations
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
 from chatd.store.memory_reactions import MemoryReactions
+from chatd.store.memory_reading import MemoryReading
 from chatd.store.pool import Pool
+from chatd.store.reading import PostgresReading
 from chatd.store.tallies import PostgresReactions
 
-PREPARED = log.PREPARED + conversations.PREPARED
+PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED
 """What has to be prepared on each connection of the pool behind :func:`postgres_stores`."""
 
 
@@ -23,6 +25,7 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         conversations=PostgresConversations(pool, max_waiting=max_waiting, failed=failed),
         keys=PostgresKeys(pool),
         reactions=PostgresReactions(pool),
+        reading=PostgresReading(pool, max_waiting=max_waiting, failed=failed),
     )
 
 
@@ -33,4 +36,5 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         conversations=MemoryConversations(database),
         keys=MemoryKeys(database),
         reactions=MemoryReactions(database),
+        reading=MemoryReading(database),
     )

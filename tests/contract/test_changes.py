@@ -224,8 +224,8 @@ async def test_members_see_the_log_from_their_joining_until_their_leaving(stores
     assert await history_of(stores, group, new_user()) == []
     [position] = await stores.conversations.positions(bob, "phone")
     assert (position.conversation, position.since, position.last_seq) == (group, 2, 5)
-    assert await stores.conversations.page(bob, None, 10) == []
-    assert [mark.user for mark in await stores.conversations.marks(group)] == [alice]
+    assert await stores.reading.page(bob, None, 10, False) == []
+    assert [mark.user for mark in await stores.reading.marks(group)] == [alice]
 
 
 @pytest_twisted.ensureDeferred

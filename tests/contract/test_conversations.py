@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from chatd.errors import Invalid, NotFound
-from chatd.records import Ack, Cursor, Delivered
+from chatd.records import Ack, Cursor
 from tests.kit.stores import draft, new_id, new_user, notice, open_one, say, texts
 
 
@@ -27,7 +27,7 @@ async def acknowledged(stores, user, device, conversation):
 
 
 async def marks_of(stores, conversation):
-    return [(mark.user, mark.seq) for mark in await stores.conversations.marks(conversation)]
+    return [(mark.user, mark.delivered) for mark in await stores.reading.marks(conversation)]
 
 
 def ack(user, conversation, seq, device="phone"):
@@ -41,7 +41,7 @@ def ack(user, conversation, seq, device="phone"):
 async def test_a_new_conversation_is_empty_and_has_its_members_in_order(stores):
     conversation = new_id()
     assert await stores.conversations.get(conversation) is None
-    assert await stores.conversations.marks(conversation) == []
+    assert await stores.reading.marks(conversation) == []
     assert await stores.conversations.open(conversation, "direct", ("émile", "Zoe", "adam"), []) == []
     found = await stores.conversations.get(conversation)
     assert (found.conversation, found.kind, found.last_seq) == (conversation, "direct", 0)
@@ -133,7 +133,7 @@ async def test_a_list_can_be_paged_through_the_latest_first(stores):
     await open_one(stores, alice, "carol")  # in which nothing was said
     await stores.conversations.open(new_id(), "direct", ("dave",), [notice(new_id(), alice)])
     listed, before = [], None
-    while page := await stores.conversations.page(alice, before, 2):
+    while page := await stores.reading.page(alice, before, 2, False):
         listed += page
         before = page[-1].conversation.last_at, page[-1].conversation.conversation
     found = [item.conversation for item in listed]
@@ -141,8 +141,8 @@ async def test_a_list_can_be_paged_through_the_latest_first(stores):
     assert found == sorted(found, key=lambda one: (one.last_at, one.conversation), reverse=True)
     assert len({conversation.last_at for conversation in found}) < 7
     assert found == [await stores.conversations.get(conversation.conversation) for conversation in found]
-    assert await stores.conversations.page(alice, None, 100) == listed
-    assert await stores.conversations.page(new_user(), None, 100) == []
+    assert await stores.reading.page(alice, None, 100, False) == listed
+    assert await stores.reading.page(new_user(), None, 100, False) == []
 
 
 @pytest_twisted.ensureDeferred
@@ -152,7 +152,7 @@ async def test_a_list_shows_how_far_each_conversation_has_reached_the_person(sto
     await say(stores, conversation, "a", "b", "c")
     await stores.conversations.acknowledge(ack("bob", conversation, 3))
     await stores.conversations.acknowledge(ack(alice, conversation, 2))
-    [listed] = await stores.conversations.page(alice, None, 10)
+    [listed] = await stores.reading.page(alice, None, 10, False)
     assert listed.delivered == 2
 
 
@@ -208,10 +208,7 @@ async def test_a_persons_mark_is_the_furthest_that_any_device_has_come(stores):
     await say(stores, conversation, *"abcdef")
     assert await stores.conversations.acknowledge(ack(alice, conversation, 5, "phone"))
     assert not await stores.conversations.acknowledge(ack(alice, conversation, 3, "laptop"))
-    assert await stores.conversations.marks(conversation) == [
-        Delivered(user=alice, seq=5),
-        Delivered(user="bob", seq=0),
-    ]
+    assert await marks_of(stores, conversation) == [(alice, 5), ("bob", 0)]
     assert await acknowledged(stores, alice, "laptop", conversation) == 3
 
 

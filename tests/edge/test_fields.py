@@ -13,6 +13,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from msgspec.inspect import (
+    BoolType,
+    DateTimeType,
     DictType,
     IntType,
     ListType,
@@ -81,6 +83,11 @@ def refused_by(type: Type) -> Iterator[str]:
         yield from refused_objects(type)
     elif isinstance(type, ListType):
         yield from ("null", "{}", "1", '"x"', *(f"[{item}]" for item in refused_by(type.item_type)))
+    elif isinstance(type, BoolType):
+        yield from ("null", '"x"', "1", "0", "1.5", "[]", "{}", DEEP, NOT_UNICODE)
+    elif isinstance(type, DateTimeType):
+        yield from ("null", "1", "1.5", "true", "[]", "{}", '"x"', '"noon"', DEEP, NOT_UNICODE)
+        yield from ('"2030-01-01T12:00:00"', '"2030-13-01T12:00:00Z"', '"10000-01-01T12:00:00Z"')
     else:
         raise AssertionError(f"say what {type} must refuse")
 

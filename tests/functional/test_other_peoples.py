@@ -27,6 +27,14 @@ MORE: dict[str, Message] = {
     "reaction.remove": {"client_id": "x", "seq": 1, "emoji": "\U0001f44d"},
     "reaction.list": {"seq": 1},
     "thread.get": {"seq": 1},
+    "read": {"seq": 0},
+    "message.receipts": {"seq": 1},
+    "conversation.mute": {"client_id": "mute"},
+    "conversation.unmute": {"client_id": "unmute"},
+    "conversation.archive": {"client_id": "archive"},
+    "conversation.unarchive": {"client_id": "unarchive"},
+    "reading.hide": {"client_id": "hide"},
+    "reading.show": {"client_id": "show"},
 }
 """What a command needs besides a conversation."""
 
@@ -74,6 +82,14 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "reaction.list",
         "thread.get",
         "pin.list",
+        "read",
+        "message.receipts",
+        "conversation.mute",
+        "conversation.unmute",
+        "conversation.archive",
+        "conversation.unarchive",
+        "reading.hide",
+        "reading.show",
     }
 
 

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from chatd.errors import Invalid, NotFound
-from chatd.handlers.conversations import ConversationDelivered, ConversationInfo, ConversationPage, Member
+from chatd.handlers.conversations import ConversationInfo, ConversationPage, Member
+from chatd.handlers.marks import ConversationDelivered
 from chatd.state.ids import direct
 from chatd.wire.commands import Done
-from tests.kit.world import Asker, Chat, Connection
+from tests.kit.world import Asker, Chat, Connection, altered
 
 OURS = direct("alice", "bob")
 
@@ -106,23 +107,29 @@ def test_a_cursor_that_no_page_ended_with_is_invalid(alice: Asker, cursor: str) 
 def test_one_conversation_shows_its_members_and_how_far_each_has_been_reached(alice: Asker, bob: Asker) -> None:
     first, last = alice.send("a", to="bob"), alice.send("b", to="bob")
     bob.ask("ack", conversation=OURS, seq=1)
+    bob.ask("read", conversation=OURS, seq=1)
     info = alice.ask("conversation.get", conversation=OURS)
-    assert info == bob.ask("conversation.get", conversation=OURS)
+    assert info.members == bob.ask("conversation.get", conversation=OURS).members
     assert info.created_at < first.time
     assert info == ConversationInfo(
         conversation=OURS,
         kind="direct",
-        members=[Member(user="alice", delivered=0), Member(user="bob", delivered=1)],
+        members=[Member(user="alice", delivered=0, read=0), Member(user="bob", delivered=1, read=1)],
         last_seq=2,
         created_at=info.created_at,
         last_at=last.time,
+        delivered=0,
+        read=0,
+        unread=0,
+        mentions=0,
+        last_message=alice.ask("history.get", conversation=OURS).messages[-1],
     )
 
 
 def test_the_event_queue_is_one_with_its_reader_alone(alice: Asker) -> None:
     alice.send("a", to="bob")
     info = alice.ask("conversation.get", conversation=alice.queue)
-    assert (info.kind, info.members, info.last_seq) == ("queue", [Member(user="alice", delivered=0)], 1)
+    assert (info.kind, info.members, info.last_seq) == ("queue", [Member(user="alice", delivered=0, read=0)], 1)
 
 
 def test_one_that_is_gone_is_not_found_even_where_its_members_are_still_known(chat: Chat, alice: Asker) -> None:
@@ -222,3 +229,31 @@ def test_what_one_has_alone_concerns_nobody(chat: Chat, alice: Asker) -> None:
 def test_what_no_field_allows_does_not_come_this_far(alice: Asker, name: str, fields: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         alice.ask(name, **fields)
+
+
+# -- the latest message --
+
+
+def latest(asker: Asker) -> object:
+    """In the list, and the same in the conversation itself."""
+    [listed] = asker.ask("conversation.list").conversations
+    assert listed.last_message == asker.ask("conversation.get", conversation=OURS).last_message
+    return listed.last_message
+
+
+def test_the_list_shows_the_latest_message_as_history_does(alice: Asker, bob: Asker) -> None:
+    alice.send("a", to="bob")
+    bob.send("b", to="alice", reply_to=1)
+    assert latest(alice) == bob.ask("history.get", conversation=OURS).messages[-1]
+    bob.ask("message.edit", conversation=OURS, seq=2, text="B", client_id="e")
+    assert latest(alice).text == "B"
+    bob.ask("message.delete", conversation=OURS, seq=2, client_id="d")
+    assert (latest(alice).seq, latest(alice).deleted, latest(alice).text) == (2, True, "")
+
+
+def test_a_latest_message_that_cannot_be_opened_is_said_to_be_unreadable(chat: Chat, alice: Asker) -> None:
+    for text in "ab":
+        alice.send(text, to="bob")
+    entries = chat.entries(OURS)
+    entries[-1] = altered(entries[-1])
+    assert (latest(alice).seq, latest(alice).unreadable, latest(alice).text) == (2, True, "")

@@ -154,7 +154,7 @@ class Reader:
             self.stale += 1
             log = event["conversation"]
             ask(self._client, "sync", scope="named", cursors={log: self.cursors.get(log, 0)})
-        elif "seq" in event and event["type"] != "conversation.delivered":
+        elif "seq" in event and event["type"] not in ("conversation.delivered", "conversation.read"):
             log = self.events.setdefault(event["conversation"], [])
             expected = log[-1]["seq"] + 1 if log else 1
             assert event["seq"] == expected, f"{event['seq']} where {expected} was to come"

@@ -14,6 +14,7 @@ from chatd.errors import OutcomeUnknown
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.kinds import Reader
+from chatd.interfaces import IRelations
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
@@ -76,6 +77,7 @@ class Chat:
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
+        relations: IRelations | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -104,7 +106,7 @@ class Chat:
                     directory=directory,
                     authors=authors,
                     reader=reader,
-                    relations=Strangers(),
+                    relations=relations or Strangers(),
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     now=lambda: self.now,
                 )

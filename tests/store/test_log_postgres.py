@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
-from chatd.records import Ack, Page, Revision
-from chatd.store import changes, hidden, outcomes, pages, reactions, tallies
+from chatd.records import MAX_UNREAD, Ack, Moved, Page, Read, Revision
+from chatd.store import changes, hidden, listing, outcomes, pages, personal, reactions, reading, tallies
 from chatd.store import conversations as conversation_store
 from chatd.store import keys as key_store
 from chatd.store import log as log_store
@@ -143,16 +143,38 @@ STATEMENTS = {
     "roster": (conversation_store.ROSTER, (id(1),)),
     "membership": (conversation_store.MEMBERSHIP, (id(1), "user-1")),
     "get": (conversation_store.GET, (id(1),)),
-    "marks": (conversation_store.MARKS, (id(1),)),
+    "marks": (reading.MARKS, (id(1),)),
+    "receipts": (reading.RECEIPTS, {"conversation": id(1), "seq": 2, "author": "user-1"}),
+    "read": (
+        "EXECUTE chatd_read (%s, %s, %s, %s)",
+        (
+            text_array(["user-1", "user-2"]),
+            plain_array([id(1), id(2)]),
+            plain_array([1, 2]),
+            plain_array([True, False]),
+        ),
+    ),
+    "set": (
+        personal.SET,
+        (text_array(["user-1"]), plain_array([id(1)]), text_array(["archive"]), nullable_array([None])),
+    ),
+    "one conversation as somebody has it": (
+        listing.statement(archived=None),
+        listing.parameters("user-1", id=id(1)),
+    ),
+    "the archive of a busy person": (
+        listing.statement(archived=True),
+        listing.parameters("busy", at=None, id=None, limit=LIMIT),
+    ),
     "positions of somebody": (conversation_store.POSITIONS, ("phone", f"reader-{id(500)}")),
     "the first page of somebody's list": (
-        conversation_store.PAGE,
-        {"user": f"reader-{id(500)}", "at": None, "id": None, "limit": LIMIT},
+        listing.statement(archived=False),
+        listing.parameters(f"reader-{id(500)}", at=None, id=None, limit=LIMIT),
     ),
     "the positions of a busy person": (conversation_store.POSITIONS, ("phone", "busy")),
     "the next page of a busy person's list": (
-        conversation_store.PAGE,
-        {"user": "busy", "at": "2999-01-01", "id": id(2), "limit": LIMIT},
+        listing.statement(archived=False),
+        listing.parameters("busy", at="2999-01-01", id=id(2), limit=LIMIT),
     ),
     "present": (reactions.PRESENT, (plain_array([id(1)]), plain_array([2]), text_array(["user-1"]))),
     "take back reactions": (
@@ -181,7 +203,7 @@ def filled(cluster) -> Iterator[Any]:
     with closing(psycopg2.connect(cluster.create_database())) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute(FILL)
-        for statement in log_store.PREPARED + conversation_store.PREPARED:
+        for statement in log_store.PREPARED + conversation_store.PREPARED + reading.PREPARED:
             cursor.execute(statement)
         yield cursor
 
@@ -210,6 +232,27 @@ def test_a_page_costs_what_it_shows_even_where_the_statistics_are_stale(filled, 
     read = sum(node["Actual Rows"] * node["Actual Loops"] for node in tables)
     assert found[0]["Actual Rows"] == LIMIT
     assert LIMIT <= read <= LIMIT + 2
+
+
+def rows_read(found, table):
+    return sum(node["Actual Rows"] * node["Actual Loops"] for node in found if node.get("Relation Name") == table)
+
+
+def test_a_list_costs_what_the_person_has_and_looks_into_what_it_shows(filled):
+    asked = listing.parameters("busy", at=None, id=None, limit=10)
+    found = plan(filled, listing.statement(archived=False), asked, ", ANALYZE, TIMING OFF")
+    assert (found[0]["Actual Rows"], rows_read(found, "conversations")) == (10, 60 + 10)
+    looked_at = [node for node in found if node.get("Relation Name") in ("messages", "changes", "mentions")]
+    assert {node["Actual Loops"] for node in looked_at} <= {0, 10}
+
+
+@pytest.mark.parametrize(("user", "most"), [("user-1", listing.MAX_LOOKED_AT), ("user-2", MAX_UNREAD + 50)])
+def test_counting_reads_no_more_of_a_long_log_than_it_counts(filled, user, most):
+    """One wrote all of it; the other wrote nothing, and has hidden 50 of them."""
+    found = plan(filled, listing.statement(archived=None), listing.parameters(user, id=id(1)), ", ANALYZE, TIMING OFF")
+    assert most <= rows_read(found, "messages") <= most + 5
+    mentions = [node["Index Name"] for node in found if node.get("Relation Name") == "mentions"]
+    assert mentions == ["mentions_pkey"]
 
 
 @pytest.fixture(scope="module")
@@ -387,3 +430,46 @@ async def test_mentions_are_kept_of_what_a_message_says_now(stores, sql):
     await stores.log.change([edit, deletion, draft(conversation, mentions=("bob",))])
     kept = sql("SELECT seq, user_id FROM chatd.mentions WHERE conversation_id = %s ORDER BY seq", conversation)
     assert kept == [(1, "alice"), (5, "bob")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_came_during_a_mute_that_has_ended_leaves_a_conversation_in_the_archive(stores, sql):
+    alice = new_user()
+    conversation = await open_one(stores, alice)
+    await say(stores, conversation, "a")
+    sql(
+        """
+        INSERT INTO chatd.personal (user_id, conversation_id, muted, muted_until, archived_seq)
+        VALUES (%s, %s, true, now(), 1)
+        """,
+        alice,
+        conversation,
+    )
+    for ago, archived in (("1 s", True), ("-1 s", False)):
+        await say(stores, conversation, "b")
+        sql(
+            "UPDATE chatd.messages SET at = (SELECT muted_until FROM chatd.personal WHERE user_id = %s) - %s::interval"
+            " WHERE conversation_id = %s",
+            alice,
+            ago,
+            conversation,
+        )
+        view = await stores.reading.view(alice, conversation)
+        assert (view.muted, view.archived) == (False, archived)
+
+
+@pytest_twisted.ensureDeferred
+async def test_reads_and_acks_meet_in_one_order_whatever_that_of_their_conversations(stores, slowly, cluster):
+    written, alice = len(cluster.log), new_user()
+    conversations = [await open_one(stores, alice) for _ in range(3)]
+    for conversation in conversations:
+        await say(stores, conversation, "a", "b", author=alice)
+    slowly("chatd.members", "UPDATE")
+    for seq in (1, 2):
+        reads = [Read(user=alice, conversation=one, seq=seq, private=False) for one in conversations]
+        acks = [Ack(user=alice, device="d", conversation=one, seq=seq) for one in conversations[::-1]]
+        calls = [stores.conversations.acknowledge(acks[0]), stores.reading.read(reads[0])]
+        calls += [stores.reading.read(one) for one in reads] + [stores.conversations.acknowledge(one) for one in acks]
+        answered = await at_once(calls)
+        assert {type(one) for one in answered} == {bool, Moved}
+    assert "deadlock" not in cluster.log[written:]

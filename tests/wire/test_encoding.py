@@ -63,7 +63,15 @@ def test_both_subprotocols_say_the_same() -> None:
         ConversationPage(
             conversations=[
                 ListedConversation(
-                    conversation=CONVERSATION, kind="direct", members=["a"], last_seq=1, last_at=NOON, delivered=0
+                    conversation=CONVERSATION,
+                    kind="direct",
+                    members=["a"],
+                    last_seq=1,
+                    last_at=NOON,
+                    delivered=0,
+                    read=0,
+                    unread=1,
+                    mentions=0,
                 )
             ],
             next="x",
