@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.devices import Devices
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
@@ -12,8 +13,8 @@ from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations
-from chatd.settings import Limits
+from chatd.interfaces import IBus, IConversationStore, IDeviceStore, IKeyStore, ILog, ILogStore, IRelations
+from chatd.settings import Limits, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
@@ -27,6 +28,7 @@ class Stores:
     log: ILogStore
     conversations: IConversationStore
     keys: IKeyStore
+    devices: IDeviceStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Parts:
     reader: Reader
     relations: IRelations
     limits: Limits
+    tokens: Tokens
     now: Callable[[], datetime]
 
 
@@ -68,4 +71,5 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         Conversations(stores.conversations, directory, parts.bus),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
+        Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
     )

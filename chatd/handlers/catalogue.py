@@ -1,6 +1,7 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.devices import ENDED, OTHERS_ENDED, Devices
 from chatd.handlers.history import History
 from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
@@ -10,10 +11,10 @@ from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revision
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness, Devices)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED)
+KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED, ENDED, OTHERS_ENDED)

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from chatd.devices import EndDevices
 from chatd.records import Effect, Entry
+from chatd.store.devices import end_devices
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -11,7 +13,7 @@ Written = Sequence[tuple[Any, Entry]]
 
 Writer = Callable[[Cursor, Written], Awaitable[None]]
 
-WRITERS: Final[Mapping[type[Effect], Writer]] = {}
+WRITERS: Final[Mapping[type[Effect], Writer]] = {EndDevices: end_devices}
 """In the order in which they run."""
 
 

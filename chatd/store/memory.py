@@ -32,6 +32,7 @@ from chatd.records import (
 )
 from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
 from chatd.store.entries import EDITED, MESSAGE, placed
+from chatd.store.memory_devices import DeviceTables
 from chatd.store.memory_effects import WRITERS
 from chatd.store.refusals import Repeated
 
@@ -111,6 +112,7 @@ class MemoryDatabase:
         self.logs: dict[str, _Log] = {}
         self.receipts: dict[tuple[str, str], tuple[Appended, bytes]] = {}
         self.keys: dict[str, WrappedKey] = {}
+        self.device_tables = DeviceTables()
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 from chatd.handlers.assembly import Stores
-from chatd.store import conversations, log
+from chatd.store import conversations, devices, log
 from chatd.store.conversations import PostgresConversations
+from chatd.store.devices import PostgresDevices
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
+from chatd.store.memory_devices import MemoryDevices
 from chatd.store.pool import Pool
 
-PREPARED = log.PREPARED + conversations.PREPARED
+PREPARED = log.PREPARED + conversations.PREPARED + devices.PREPARED
 """What has to be prepared on each connection of the pool behind :func:`postgres_stores`."""
 
 
@@ -20,9 +22,15 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         log=PostgresLog(pool),
         conversations=PostgresConversations(pool, max_waiting=max_waiting, failed=failed),
         keys=PostgresKeys(pool),
+        devices=PostgresDevices(pool, max_waiting=max_waiting, failed=failed),
     )
 
 
 def memory_stores(database: MemoryDatabase) -> Stores:
     """In memory."""
-    return Stores(log=MemoryLog(database), conversations=MemoryConversations(database), keys=MemoryKeys(database))
+    return Stores(
+        log=MemoryLog(database),
+        conversations=MemoryConversations(database),
+        keys=MemoryKeys(database),
+        devices=MemoryDevices(database),
+    )
