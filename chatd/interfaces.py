@@ -9,6 +9,7 @@ from datetime import datetime
 
 from zope.interface import Interface
 
+from chatd.devices import Device, Revocation, Sighting
 from chatd.errors import ChatdError
 from chatd.records import (
     Ack,
@@ -40,10 +41,10 @@ from chatd.wire.events import EphemeralEvent
 class ITokenVerifier(Interface):
     """Tells who a token speaks for. Asked for each connection, renewal or HTTP request."""
 
-    def verify(token: str) -> Awaitable[Claims]:
-        """What the token says; raises :exc:`~chatd.errors.Unauthorized`.
+    def verify(token: str, device: str) -> Awaitable[Claims]:
+        """What the token says that ``device`` shows; raises :exc:`~chatd.errors.Unauthorized`.
 
-        That tells no more than that the token does not hold, or has expired.
+        That tells no more than that the token does not hold, or that it would but has expired or was revoked.
         """
 
 
@@ -182,6 +183,25 @@ class IReactionStore(Interface):
 
         Only those with ``mark``, if that is given.
         """
+
+
+class IDeviceStore(Interface):
+    """People's devices, and what is no longer taken of their tokens."""
+
+    def note(sighting: Sighting) -> Awaitable[object]:
+        """Remember that a device has shown a token."""
+
+    def devices(user: str) -> Awaitable[list[Device]]:
+        """A person's devices, in the order of their code points."""
+
+    def revocations(within: float | None = None) -> Awaitable[list[Revocation]]:
+        """What was revoked within so many seconds, or all that still matters. What is being committed may be missing.
+
+        Written by :class:`~chatd.devices.EndDevices`.
+        """
+
+    def prune() -> Awaitable[object]:
+        """Delete revocations of which everything has expired."""
 
 
 class IRelations(Interface):

@@ -23,10 +23,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.auth.configured import ConfiguredKeys
+from chatd.auth.revocable import RevocableTokens
 from chatd.bus.local import LocalBus
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
 from chatd.edge.metrics import Metrics, MetricsSite
+from chatd.edge.sightings import Sightings
 from chatd.edge.site import build_site
 from chatd.edge.tls import context_factory
 from chatd.edge.websocket import ConnectionFactory
@@ -44,6 +46,7 @@ from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 from chatd.state.relations import Strangers
+from chatd.state.revocations import Revocations
 from chatd.store import migrate
 from chatd.store.pool import Pool
 from chatd.store.stores import PREPARED, postgres_stores
@@ -52,6 +55,7 @@ from chatd.workers import development
 from chatd.workers.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_state_folder
 from chatd.workers.garbage import look_for_cycles_rarely
 from chatd.workers.logs import limit_log
+from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.worker import Worker
 
 log = Logger()
@@ -208,13 +212,17 @@ def build_worker(
             reader=reader,
             relations=Strangers(),
             limits=limits,
+            tokens=settings.tokens,
             now=_now,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
+    revocations = Revocations()
     gateway = Gateway(
         router=router,
-        verifier=ConfiguredKeys(TokenVerifier([secrets.issuer], leeway=settings.tokens.leeway, clock=time.time)),
+        verifier=RevocableTokens(ConfiguredKeys(_token_verifier(settings, secrets)), revocations),
+        revocations=revocations,
+        sightings=Sightings(stores.devices, reactor.seconds),
         hub=hub,
         admission=Admission(
             max_connections=limits.max_connections,
@@ -228,6 +236,7 @@ def build_worker(
         features=tuple(declaration.name for declaration in router.declarations),
     )
     connections = ConnectionFactory(gateway)
+    watch = RevocationWatch(stores.devices, revocations, exchange, reactor, time.time, connections.end_revoked)
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
@@ -245,8 +254,14 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=_metrics_port(settings, metrics, reactor),
+        watches=(watch,),
     )
     return worker
+
+
+def _token_verifier(settings: Settings, secrets: Secrets) -> TokenVerifier:
+    tokens = settings.tokens
+    return TokenVerifier([secrets.issuer], leeway=tokens.leeway, max_lifetime=tokens.max_lifetime, clock=time.time)
 
 
 def _now() -> datetime:

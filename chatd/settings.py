@@ -102,6 +102,10 @@ class Tokens(Section, frozen=True, kw_only=True):
     leeway: Annotated[
         float, Meta(ge=0, le=300, description="Clock difference with the auth service that is borne, for nbf and iat.")
     ] = 30.0
+    max_lifetime: Annotated[
+        float,
+        Meta(ge=60, le=1e9, description="Longest that a token may have left; revocations are kept for as long."),
+    ] = 2_592_000.0
 
 
 class Encryption(Section, frozen=True, kw_only=True):

@@ -14,6 +14,6 @@ class ConfiguredKeys:
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
 
-    async def verify(self, token: str) -> Claims:
+    async def verify(self, token: str, device: str) -> Claims:
         """See :class:`~chatd.interfaces.ITokenVerifier`."""
         return self._verifier.verify(token)

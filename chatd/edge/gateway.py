@@ -8,11 +8,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
+from chatd.edge.sightings import Sightings
 from chatd.interfaces import ITokenVerifier
+from chatd.records import Claims
 from chatd.router import Lanes, Router
 from chatd.settings import Settings
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Hub
+from chatd.state.revocations import Revocations
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,14 @@ class Gateway:
     """One worker's way in.
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
-    monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve.
+    monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve. ``revocations`` are what
+    ``verifier`` asks as well.
     """
 
     router: Router
     verifier: ITokenVerifier
+    revocations: Revocations
+    sightings: Sightings
     hub: Hub
     admission: Admission
     settings: Settings
@@ -39,8 +45,9 @@ class RequestCaller:
 
     delivery: Delivery[Any] | None = None
 
-    def __init__(self, user: str, device: str, id: str) -> None:
-        self.user = user
+    def __init__(self, claims: Claims, device: str, id: str) -> None:
+        self.user = claims.user
+        self.token_id = claims.token_id
         self.device = device
         self.id = id
         self.lanes = Lanes()

@@ -55,6 +55,6 @@ async def shake_hands(
     subprotocol = next((name for name in offered if name in spoken), None)
     if subprotocol is None:
         raise Invalid(f"Offer one of the subprotocols {', '.join(spoken)}.")
-    token = bearer_token(headers.get("authorization"))
-    claims = None if token is None else await gateway.verifier.verify(token)
-    return Handshake(subprotocol=subprotocol, claims=claims, device=device_name(headers.get("chatd-device")))
+    token, device = bearer_token(headers.get("authorization")), device_name(headers.get("chatd-device"))
+    claims = None if token is None else await gateway.verifier.verify(token, device)
+    return Handshake(subprotocol=subprotocol, claims=claims, device=device)

@@ -130,10 +130,11 @@ class RestResource:
             raise Unauthorized
         device = device_name(_header(request, b"Chatd-Device"))
         socket = request.channel.socket
-        claims = await self._gateway.verifier.verify(token)
+        claims = await self._gateway.verifier.verify(token, device)
         socket.authenticated()
+        self._gateway.sightings.note(claims, device)
         request.asker = claims.user
-        return RequestCaller(claims.user, device, f"http-{next(self._callers)}")
+        return RequestCaller(claims, device, f"http-{next(self._callers)}")
 
 
 def _rule(declaration: Declaration) -> Rule:

@@ -7,7 +7,7 @@ factory sets every option of Autobahn's that is open by default, and watches ove
 # Autobahn's and Twisted's classes are only partly annotated.
 # mypy: allow-untyped-calls
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +33,7 @@ from chatd.state.outbox import Outbox
 from chatd.wire.codec import JsonCodec, MsgpackCodec
 from chatd.wire.commands import Command, Done, Reply
 from chatd.wire.events import Hello, Limits
-from chatd.wire.session import Auth, Session, State
+from chatd.wire.session import DEFAULT_DEVICE, Auth, Session, State
 
 log = Logger()
 
@@ -106,7 +106,8 @@ class ConnectionHandler(GuardedProtocol):
 
     async def _verify(self, auth: Auth) -> None:
         try:
-            claims = await self.factory.gateway.verifier.verify(auth.token)
+            device = auth.device or self.device or DEFAULT_DEVICE
+            claims = await self.factory.gateway.verifier.verify(auth.token, device)
         except PeerError as error:
             self.session.refused(error)
         except ServerError as error:
@@ -125,7 +126,16 @@ class ConnectionHandler(GuardedProtocol):
             self.factory.gateway.hub.attach(self.user, self.delivery)
             self.factory.authenticated(self)
             log.debug("{id} is {user} on {device}", id=self.id, user=self.user, device=device)
+        self.factory.gateway.sightings.note(claims, device)
         self._outbox.reply(self._form.encode(self.factory.hello(self, claims)))
+        # It may have been revoked since it was verified.
+        self.end_if_revoked()
+
+    @property
+    def token_id(self) -> str | None:
+        """See :class:`~chatd.handlers.caller.Caller`."""
+        claims = self.session.claims
+        return None if claims is None else claims.token_id
 
     def run(self, command: Command) -> None:
         """See :class:`~chatd.wire.session.SessionActions`."""
@@ -228,6 +238,12 @@ class ConnectionHandler(GuardedProtocol):
         # The close frame stands behind what was not read: there is some time to read it.
         if paused > limits.slow_reader_seconds + timeouts.close or self.lingers(now, timeouts.close):
             self.transport.abortConnection()
+
+    def end_if_revoked(self) -> None:
+        """Close where the token is no longer taken."""
+        claims = self.session.claims
+        if claims is not None and self.factory.gateway.revocations.revoked(claims, self.device):
+            self.session.close(CloseCode.TOKEN_REVOKED, "the token has been revoked")
 
     def onAutoPingTimeout(self) -> None:
         """No pong has come in time. While we do not read, nothing can come: that is no sign of death."""
@@ -348,6 +364,11 @@ class ConnectionFactory(WebSocketServerFactory):
         now, wall = self.gateway.reactor.seconds(), self.gateway.now()
         for handler in list(self.handlers):
             handler.sweep(now, wall)
+
+    def end_revoked(self, users: Set[str]) -> None:
+        """Tokens of these people have been revoked: close the connections that live on them."""
+        for handler in [handler for handler in self.handlers if handler.user in users]:
+            handler.end_if_revoked()
 
     def go_away(self) -> None:
         """Tell every client that this server ends, and to come back."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.devices import Devices
 from chatd.handlers.forwarding import Forwarding
 from chatd.handlers.hiding import Hidden
 from chatd.handlers.history import History
@@ -21,6 +22,7 @@ from chatd.handlers.tallies import Tallies
 from chatd.interfaces import (
     IBus,
     IConversationStore,
+    IDeviceStore,
     IKeyStore,
     ILog,
     ILogStore,
@@ -28,7 +30,7 @@ from chatd.interfaces import (
     IReadingStore,
     IRelations,
 )
-from chatd.settings import Limits
+from chatd.settings import Limits, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
@@ -44,6 +46,7 @@ class Stores:
     keys: IKeyStore
     reactions: IReactionStore
     reading: IReadingStore
+    devices: IDeviceStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,7 @@ class Parts:
     reader: Reader
     relations: IRelations
     limits: Limits
+    tokens: Tokens
     now: Callable[[], datetime]
 
 
@@ -108,4 +112,5 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         PersonalSettings(parts.log, stores.reading, authors, parts.now),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
+        Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
     )

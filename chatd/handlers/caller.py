@@ -18,6 +18,10 @@ class Caller(Protocol):
         """On which of their devices."""
 
     @property
+    def token_id(self) -> str | None:
+        """The ``jti`` of the token that it has shown."""
+
+    @property
     def delivery(self) -> Delivery[Any] | None:
         """Where its events go; None over HTTP, where they stand in the reply."""
 

@@ -1,6 +1,7 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.devices import ENDED, OTHERS_ENDED, Devices
 from chatd.handlers.forwarding import Forwarding
 from chatd.handlers.hiding import HIDDEN, Hidden
 from chatd.handlers.history import History
@@ -27,6 +28,7 @@ HANDLERS: tuple[type, ...] = (
     PersonalSettings,
     Resuming,
     Liveness,
+    Devices,
 )
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
@@ -44,4 +46,6 @@ KINDS: tuple[Kind, ...] = (
     REMOVED,
     HIDDEN,
     *PERSONAL_KINDS,
+    ENDED,
+    OTHERS_ENDED,
 )

@@ -7,8 +7,8 @@ reader can understand a token otherwise (RFC 7519, RFC 8725):
 - header: ``alg`` is the one of the key; ``kid`` is looked up in the issuer's own set, as text and nothing else; it may
   be left out where the issuer has a single key. ``typ``, if given, is ``JWT`` or ``at+jwt``. ``crit``, ``jwk`` and
   ``b64`` refuse the token. Where ``jku`` or ``x5u`` point does not matter: nothing is ever fetched;
-- claims: ``iss`` names an issuer of the configuration, ``aud`` its audience, ``sub`` a user, ``exp`` an end; ``nbf``
-  and ``iat`` have come, if given.
+- claims: ``iss`` names an issuer of the configuration, ``aud`` its audience, ``sub`` a user, ``exp`` an end that is no
+  further away than tokens may live; ``nbf`` and ``iat`` have come, if given.
 
 Clocks: ``leeway`` excuses an auth service whose clock is ahead, so it goes to ``nbf`` and ``iat``. ``exp`` has none:
 `Claims.expires_at` is also when the connection is closed, and a token let in after it would be closed at once.
@@ -96,14 +96,23 @@ class _Unverified(msgspec.Struct, frozen=True):
 class TokenVerifier:
     """Verifies tokens against configured issuers.
 
-    ``leeway`` is in seconds; ``clock`` gives seconds since the epoch. Raises `ValueError` for an issuer given twice.
+    ``leeway`` and ``max_lifetime``, the longest that a token may have left, are in seconds; ``clock`` gives seconds
+    since the epoch. Raises `ValueError` for an issuer given twice.
     """
 
-    def __init__(self, issuers: Sequence[Issuer], *, leeway: float = 30.0, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        *,
+        leeway: float = 30.0,
+        max_lifetime: float = float("inf"),
+        clock: Callable[[], float],
+    ) -> None:
         self._issuers = {issuer.name: issuer for issuer in issuers}
         if len(self._issuers) != len(issuers):
             raise ValueError("an issuer is given twice")
         self._leeway = leeway
+        self._max_lifetime = max_lifetime
         self._clock = clock
 
     def verify(self, token: str) -> Claims:
@@ -134,6 +143,8 @@ class TokenVerifier:
             raise TokenRefused("nbf: is still to come")
         if payload.iat is not UNSET and payload.iat > now + self._leeway:
             raise TokenRefused("iat: is still to come")
+        if payload.exp > now + self._max_lifetime + self._leeway:
+            raise TokenRefused("exp: is further away than tokens may live here")
         if payload.exp <= now:
             raise TokenRefused("exp: has passed", "The token has expired.")
 

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from chatd.devices import EndDevices
 from chatd.records import Effect, Entry, Hiding, PersonalSetting, Reaction
+from chatd.store.devices import end_devices
 from chatd.store.hidden import write_hidden
 from chatd.store.personal import write_settings
 from chatd.store.reactions import write_reactions
@@ -18,6 +20,7 @@ WRITERS: Final[Mapping[type[Effect], Writer]] = {
     Reaction: write_reactions,
     Hiding: write_hidden,
     PersonalSetting: write_settings,
+    EndDevices: end_devices,
 }
 """In the order in which they run."""
 

@@ -30,6 +30,7 @@ from chatd.records import (
 )
 from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
 from chatd.store.entries import EDITED, MESSAGE, REACTED, placed
+from chatd.store.memory_devices import DeviceTables
 from chatd.store.memory_effects import WRITERS
 from chatd.store.memory_personal import Personal
 from chatd.store.memory_reactions import Reacted, present
@@ -121,6 +122,7 @@ class MemoryDatabase:
         self.hidden: set[tuple[str, str, int]] = set()
         self.reads: dict[tuple[str, str], tuple[int, int]] = {}
         self.personal: dict[tuple[str, str], Personal] = {}
+        self.device_tables = DeviceTables()
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))

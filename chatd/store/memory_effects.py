@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from chatd.devices import EndDevices
 from chatd.records import Effect, Entry, Hiding, PersonalSetting, Reaction
+from chatd.store.memory_devices import end_devices
 from chatd.store.memory_personal import set_personal
 from chatd.store.memory_reactions import write_hidden, write_reaction
 
@@ -11,5 +13,6 @@ WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     Reaction: write_reaction,
     Hiding: write_hidden,
     PersonalSetting: set_personal,
+    EndDevices: end_devices,
 }
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

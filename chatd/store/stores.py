@@ -3,18 +3,20 @@
 from collections.abc import Callable
 
 from chatd.handlers.assembly import Stores
-from chatd.store import conversations, log, reading
+from chatd.store import conversations, devices, log, reading
 from chatd.store.conversations import PostgresConversations
+from chatd.store.devices import PostgresDevices
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
+from chatd.store.memory_devices import MemoryDevices
 from chatd.store.memory_reactions import MemoryReactions
 from chatd.store.memory_reading import MemoryReading
 from chatd.store.pool import Pool
 from chatd.store.reading import PostgresReading
 from chatd.store.tallies import PostgresReactions
 
-PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED
+PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED + devices.PREPARED
 """What has to be prepared on each connection of the pool behind :func:`postgres_stores`."""
 
 
@@ -26,6 +28,7 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         keys=PostgresKeys(pool),
         reactions=PostgresReactions(pool),
         reading=PostgresReading(pool, max_waiting=max_waiting, failed=failed),
+        devices=PostgresDevices(pool, max_waiting=max_waiting, failed=failed),
     )
 
 
@@ -37,4 +40,5 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         keys=MemoryKeys(database),
         reactions=MemoryReactions(database),
         reading=MemoryReading(database),
+        devices=MemoryDevices(database),
     )

@@ -4,6 +4,7 @@
 # mypy: allow-untyped-calls
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -23,11 +24,22 @@ log = Logger()
 RETRY_SECONDS = 2.0
 
 
+class Watch(Protocol):
+    """What goes on beside the serving, from when the database is there until the worker winds down."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End; also if it has not begun."""
+
+
 class Worker(Service):
     """Serves on ``endpoint`` from the database behind ``pool``.
 
     ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
-    ``broken`` is told why this worker cannot go on: a port that is taken, a database that this version may not touch.
+    ``watches`` begin once the database is there. ``broken`` is told why this worker cannot go on: a port that is taken,
+    a database that this version may not touch.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class Worker(Service):
         listening: Callable[[IListeningPort], None],
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self._reactor = reactor
         self._pool = pool
@@ -56,6 +69,7 @@ class Worker(Service):
         self._listening = listening
         self._broken = broken
         self._metrics = metrics
+        self._watches = watches
         self._ports: list[IListeningPort] = []
 
     @property
@@ -96,6 +110,8 @@ class Worker(Service):
         if self.running:
             self._pool.prepare(self._prepared)
             self._pool.startService()
+            for watch in self._watches:
+                watch.start()
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, tell clients to come back, let what is under way be committed, then close."""
@@ -111,6 +127,8 @@ class Worker(Service):
         deadline = self._reactor.seconds() + self._drain
         while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
+        for watch in self._watches:
+            watch.stop()
         if self._pool.running:
             await self._pool.stopService()
 

@@ -29,17 +29,17 @@ def test_it_keeps_the_seam(verifier: ConfiguredKeys) -> None:
 
 
 def test_a_token_that_holds_says_who_it_speaks_for(verifier: ConfiguredKeys) -> None:
-    claims = at_once(verifier.verify(token()))
+    claims = at_once(verifier.verify(token(), "phone"))
     assert (claims.user, claims.issuer, claims.expires_at, claims.token_id) == ("alice", ISSUER, 1060.0, "t1")
 
 
 @pytest.mark.parametrize("bad", [token(SigningKey.generate()), token()[:-2], "", "x"])
 def test_one_that_does_not_is_unauthorized_always_in_the_same_words(verifier: ConfiguredKeys, bad: str) -> None:
     with pytest.raises(Unauthorized) as caught:
-        at_once(verifier.verify(bad))
+        at_once(verifier.verify(bad, "phone"))
     assert caught.value.detail == "The token does not hold."
 
 
 def test_only_of_one_that_would_hold_otherwise_is_it_told_that_it_has_expired(verifier: ConfiguredKeys) -> None:
     with pytest.raises(Unauthorized, match="expired"):
-        at_once(verifier.verify(token(now=900.0)))
+        at_once(verifier.verify(token(now=900.0), "phone"))

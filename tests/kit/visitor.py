@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPResponse
 from io import BytesIO
@@ -20,6 +21,7 @@ from zope.interface import implementer
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
 from chatd.edge.handshake import Handshake
+from chatd.edge.sightings import Sightings
 from chatd.edge.site import ChatSite, build_site
 from chatd.errors import Unauthorized
 from chatd.handlers.catalogue import DECLARATIONS
@@ -28,9 +30,13 @@ from chatd.records import Claims
 from chatd.router import Router
 from chatd.settings import Settings
 from chatd.state.hub import Hub
+from chatd.state.revocations import Revocations
+from chatd.store.memory import MemoryDatabase
+from chatd.store.memory_devices import MemoryDevices
 from chatd.wire.commands import Command, Declaration, Done, Reply
 
 TOKEN = "token-of-alice"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @implementer(ITokenVerifier)
@@ -40,7 +46,7 @@ class Tokens:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def verify(self, token: str) -> Deferred[Claims]:
+    def verify(self, token: str, device: str) -> Deferred[Claims]:
         self.asked.append(token)
         user = token.removeprefix("token-of-")
         if user == token:
@@ -95,6 +101,7 @@ class World:
     verifier: Any = field(default_factory=Tokens)
     clock: Clock = field(default_factory=Clock)
     ready: bool = True
+    revocations: Revocations = field(default_factory=Revocations)
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
@@ -106,6 +113,8 @@ class World:
         gateway = Gateway(
             router=self.router,
             verifier=self.verifier,
+            revocations=self.revocations,
+            sightings=Sightings(MemoryDevices(MemoryDatabase(lambda: NOON)), self.clock.seconds),
             hub=Hub(_no_events),
             admission=self.admission,
             settings=self.settings,

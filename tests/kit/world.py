@@ -18,7 +18,7 @@ from chatd.interfaces import IRelations
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import Limits
+from chatd.settings import Limits, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -88,12 +88,12 @@ class Chat:
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
         self.bus = bus = LocalBus()
-        stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
+        self.stores = stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
         authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
-        exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
+        self.exchange = exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
         self.router = Router(
             assemble(
@@ -108,6 +108,7 @@ class Chat:
                     reader=reader,
                     relations=relations or Strangers(),
                     limits=msgspec.structs.replace(LIMITS, **limits),
+                    tokens=Tokens(),
                     now=lambda: self.now,
                 )
             ),
@@ -144,6 +145,7 @@ class Asker:
         self.chat = chat
         self.user = user
         self.device = device
+        self.token_id: str | None = f"token-of-{user}-on-{device}"
         self.lanes = Lanes()
 
     @property

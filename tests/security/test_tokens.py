@@ -366,6 +366,13 @@ def test_a_token_expires_at_the_very_second_it_names() -> None:
         assert caught.value.reason == "exp: has passed"
 
 
+def test_a_token_that_lives_longer_than_tokens_may_is_refused() -> None:
+    issuer = Issuer(ISSUER, "chatd", KeySet.from_jwks(SIGNER.public_jwks()))
+    strict = TokenVerifier([issuer], leeway=5, max_lifetime=100, clock=lambda: NOW)
+    assert strict.verify(signed(HEADER, CLAIMS | {"exp": NOW + 105})).expires_at == NOW + 105
+    assert reason_of(signed(HEADER, CLAIMS | {"exp": NOW + 105.5}), strict).startswith("exp: is further away")
+
+
 def test_that_a_token_has_expired_is_told_of_tokens_that_would_hold_otherwise_alone() -> None:
     expired = CLAIMS | {"exp": NOW - 1}
     assert reason_of(signed(HEADER, expired, OTHER)).startswith("signature")

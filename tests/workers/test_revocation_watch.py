@@ -1,0 +1,121 @@
+"""Revocations reach a worker by a signal or by looking, whichever comes first, and whatever the database does."""
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from chatd.devices import Revocation, TokensRevoked
+from chatd.errors import Unavailable
+from chatd.state.exchange import Exchange
+from chatd.state.revocations import Revocations
+from chatd.workers.revocation_watch import LOOK_BACK_SECONDS, LOOK_SECONDS, PRUNE_SECONDS, RevocationWatch
+
+
+def revocation(user):
+    return Revocation(user=user, issued_until=0.0, kept_until=1e4)
+
+
+class Store:
+    """Revocations as the database would tell them. ``answers`` come first: errors, or Deferreds to wait for."""
+
+    def __init__(self):
+        self.kept, self.lately, self.asked, self.answers, self.pruned = [], [], [], [], 0
+
+    async def revocations(self, within=None):
+        self.asked.append(within)
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            await answer
+        return self.kept if within is None else self.lately
+
+    async def prune(self):
+        self.pruned += 1
+
+
+class World:
+    def __init__(self):
+        self.clock, self.store, self.revocations, self.told = Clock(), Store(), Revocations(), []
+        self.exchange = Exchange(lambda error: pytest.fail(str(error)))
+        self.watch = RevocationWatch(
+            self.store, self.revocations, self.exchange, self.clock, self.clock.seconds, self.told.append
+        )
+
+
+@pytest.fixture
+def world():
+    world = World()
+    yield world
+    world.watch.stop()
+
+
+def test_at_the_start_everything_is_read_then_what_is_new(world):
+    world.store.kept = [revocation("alice")]
+    world.store.lately = [revocation("alice"), revocation("bob")]
+    assert not world.revocations.known
+    world.watch.start()
+    assert (world.revocations.known, world.told) == (True, [{"alice"}])
+    world.clock.advance(LOOK_SECONDS)
+    assert (world.store.asked, world.told) == ([None, LOOK_BACK_SECONDS], [{"alice"}, {"bob"}])
+    world.clock.advance(LOOK_SECONDS)
+    assert world.told == [{"alice"}, {"bob"}]
+
+
+def test_a_signal_is_looked_into_at_once(world):
+    world.watch.start()
+    world.store.lately = [revocation("alice")]
+    world.exchange.heed(TokensRevoked())
+    assert world.told == [{"alice"}]
+
+
+def test_signals_during_a_look_are_answered_by_one_more(world):
+    world.watch.start()
+    slow = Deferred()
+    world.store.answers = [slow]
+    for _ in range(3):
+        world.exchange.heed(TokensRevoked())
+    assert len(world.store.asked) == 2
+    slow.callback(None)
+    assert len(world.store.asked) == 3
+
+
+def test_after_an_outage_everything_is_read_again(world):
+    world.watch.start()
+    world.store.answers = [Unavailable(), Unavailable()]
+    world.store.kept = [revocation("alice")]
+    world.clock.pump([LOOK_SECONDS] * 4)
+    assert world.store.asked == [None, LOOK_BACK_SECONDS, None, None, LOOK_BACK_SECONDS]
+    assert world.told == [{"alice"}]
+
+
+def test_a_defect_is_logged_and_does_not_end_the_watch(world):
+    from twisted.logger import globalLogPublisher
+
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        world.watch.start()
+        world.store.answers = [LookupError("a defect")]
+        world.clock.pump([LOOK_SECONDS] * 2)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert [event["log_failure"].type for event in events if "log_failure" in event] == [LookupError]
+    assert world.store.asked == [None, LOOK_BACK_SECONDS, None]
+
+
+def test_what_has_expired_is_let_go_now_and_then(world):
+    world.store.kept = [revocation("alice")]
+    world.watch.start()
+    world.clock.advance(PRUNE_SECONDS)
+    assert (world.store.pruned, len(world.revocations)) == (0, 1)
+    world.clock.advance(1e4)
+    assert (world.store.pruned, len(world.revocations)) == (1, 0)
+
+
+def test_stopping_is_no_error_before_it_has_begun(world):
+    world.watch.stop()
+    world.watch.start()
+    world.watch.stop()
+    world.clock.advance(10 * LOOK_SECONDS)
+    assert world.store.asked == [None]
