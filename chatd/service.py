@@ -208,6 +208,7 @@ def build_worker(
             reader=reader,
             relations=Strangers(),
             limits=limits,
+            groups=settings.groups,
             now=_now,
         )
     )

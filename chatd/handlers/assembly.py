@@ -1,18 +1,37 @@
 """All handlers of one worker, each given what it needs. A new handler class has its line here and in the catalogue."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.group_changes import GroupChanges
+from chatd.handlers.group_profiles import GroupProfiles
+from chatd.handlers.group_readers import GroupReaders
+from chatd.handlers.groups import Groups
 from chatd.handlers.history import History
+from chatd.handlers.invitations import Invitations
+from chatd.handlers.joining import Joining
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
+from chatd.handlers.members import Members
 from chatd.handlers.messages import Messages, Sizes
+from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import Opening
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations
+from chatd.interfaces import (
+    IAnnouncementStore,
+    IBus,
+    IConversationStore,
+    IGroupStore,
+    IKeyStore,
+    ILog,
+    ILogStore,
+    IRelations,
+)
+from chatd.settings import Groups as GroupLimits
 from chatd.settings import Limits
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -27,6 +46,8 @@ class Stores:
     log: ILogStore
     conversations: IConversationStore
     keys: IKeyStore
+    groups: IGroupStore
+    announcements: IAnnouncementStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +65,7 @@ class Parts:
     relations: IRelations
     limits: Limits
     now: Callable[[], datetime]
+    groups: GroupLimits = field(default_factory=GroupLimits)
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
@@ -52,7 +74,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
     opening = Opening(stores.conversations, directory, authors, parts.bus)
     return (
-        Messages(parts.log, directory, opening, authors, sizes=sizes),
+        Messages(parts.log, directory, opening, authors, parts.now, sizes=sizes),
         Revisions(
             parts.log,
             stores.log,
@@ -68,4 +90,38 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         Conversations(stores.conversations, directory, parts.bus),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
+        *_groups(parts, sizes),
+    )
+
+
+def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
+    """The handlers of groups, which share how they write and how they read."""
+    stores, limits = parts.stores, parts.groups
+    profiles, readers = GroupProfiles(stores.log, parts.reader), GroupReaders(stores.groups, parts.now)
+    changes = GroupChanges(
+        parts.log,
+        stores.log,
+        stores.groups,
+        parts.directory,
+        parts.authors,
+        parts.relations,
+        profiles,
+        parts.now,
+    )
+    return (
+        Groups(changes, stores.groups, profiles, limits=limits),
+        Members(changes, readers, limits=limits),
+        Moderation(changes, readers),
+        Invitations(changes, readers, stores.groups, profiles, limits=limits),
+        Joining(changes, readers, stores.groups, limits=limits),
+        Announcements(
+            parts.log,
+            stores.announcements,
+            readers,
+            parts.directory,
+            parts.authors,
+            parts.bus,
+            parts.now,
+            sizes=sizes,
+        ),
     )

@@ -1,19 +1,34 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
+from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
+from chatd.handlers.group_events import GROUP_KINDS
+from chatd.handlers.group_notices import NOTICE_KINDS
+from chatd.handlers.groups import Groups
 from chatd.handlers.history import History
+from chatd.handlers.invitations import Invitations
+from chatd.handlers.joining import Joining
 from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
+from chatd.handlers.members import Members
 from chatd.handlers.messages import MESSAGE, Messages
+from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import CREATED
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (
+    *(Messages, Revisions, History, Conversations, Resuming, Liveness),
+    *(Groups, Members, Moderation, Invitations, Joining, Announcements),
+)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED)
+KINDS: tuple[Kind, ...] = (
+    *(MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED),
+    *GROUP_KINDS,
+    *NOTICE_KINDS,
+)

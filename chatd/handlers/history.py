@@ -20,7 +20,8 @@ from chatd.wire.types import MAX_INTEGER, ConversationId, Mentions, Metadata, Pl
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message as it is now. ``edited_at`` is when it was last edited; a ``deleted`` one says nothing any more.
 
-    ``thread`` is where the message stands that began the thread of a reply.
+    ``thread`` is where the message stands that began the thread of a reply. ``announcement`` and ``must_read`` are as
+    in ``message.created``.
     """
 
     message_id: MessageId
@@ -33,6 +34,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reply_to: Place | None = None
     thread: Place | None = None
     mentions: Mentions = []
+    announcement: bool = False
+    must_read: bool = False
     pinned: bool = False
     edited_at: datetime | None = None
     deleted: bool = False
@@ -197,6 +200,8 @@ def _message(kept: KeptMessage, first: MessageContent | None, content: MessageCo
         reply_to=first.reply_to if first else None,
         thread=kept.state.thread,
         mentions=list(content.mentions) if content else [],
+        announcement=first.announcement if first else False,
+        must_read=first.must_read if first else False,
         pinned=kept.state.pinned is not None,
         edited_at=None if kept.edit is None else kept.edit.time,
         deleted=entry.erased,

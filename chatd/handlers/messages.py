@@ -1,6 +1,6 @@
 """Messages: sending them."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -13,6 +13,7 @@ from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
+from chatd.handlers.rights import check_posts
 from chatd.interfaces import ILog
 from chatd.records import Appended, Entry, Roster
 from chatd.state.authors import Authors
@@ -33,13 +34,16 @@ class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, str] = {}
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
+    announcement: bool = False
+    must_read: bool = False
 
 
 class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.created"):
     """A message was sent, perhaps in reply to another.
 
-    ``deleted`` where it has been deleted since, ``unreadable`` where its text cannot be opened any more; then there is
-    none.
+    ``announcement``: an admin tells it everybody, whoever has muted the group included; with ``must_read`` each member
+    is asked to confirm it. ``deleted`` where it has been deleted since, ``unreadable`` where its text cannot be opened
+    any more; then there is none.
     """
 
     message_id: MessageId
@@ -48,6 +52,8 @@ class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     metadata: Metadata = {}
     reply_to: Place | None = None
     mentions: Mentions = []
+    announcement: bool = False
+    must_read: bool = False
     deleted: bool = False
     unreadable: bool = False
 
@@ -63,6 +69,8 @@ def _event(entry: Entry, content: MessageContent | None) -> LogEvent:
         metadata=content.metadata if content else {},
         reply_to=content.reply_to if content else None,
         mentions=list(content.mentions) if content else [],
+        announcement=content.announcement if content else False,
+        must_read=content.must_read if content else False,
         deleted=entry.erased,
         unreadable=content is None and not entry.erased,
     )
@@ -92,9 +100,12 @@ class Sent(Reply, frozen=True, kw_only=True):
     time: datetime
 
 
-def _may_post(user: str, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
+def _may_post(
+    user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
+) -> Roster:
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, reply_to)
+    check_posts(roster, user, at)
     check_mentions(roster, mentions)
     if roster.kind == "queue":
         raise Forbidden("The event queue is written by the server alone.")
@@ -131,6 +142,7 @@ class Messages:
         directory: Directory,
         opening: Opening,
         authors: Authors,
+        now: Callable[[], datetime],
         *,
         sizes: Sizes,
     ) -> None:
@@ -138,6 +150,7 @@ class Messages:
         self._directory = directory
         self._opening = opening
         self._authors = authors
+        self._now = now
         self._sizes = sizes
 
     @command(
@@ -172,7 +185,7 @@ class Messages:
                     client_id=send.client_id,
                     key=key,
                     roster=roster,
-                    decide=partial(_may_post, caller.user, send.reply_to, mentions),
+                    decide=partial(_may_post, caller.user, self._now(), send.reply_to, mentions),
                     reply_to=send.reply_to,
                     mentions=mentions,
                 )

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.records import Effect, Entry
+from chatd.records import Effect, Entry, MustRead
+from chatd.store.announcements import write_must_reads
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -11,7 +12,7 @@ Written = Sequence[tuple[Any, Entry]]
 
 Writer = Callable[[Cursor, Written], Awaitable[None]]
 
-WRITERS: Final[Mapping[type[Effect], Writer]] = {}
+WRITERS: Final[Mapping[type[Effect], Writer]] = {MustRead: write_must_reads}
 """In the order in which they run."""
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chatd.records import Effect, Entry
+from chatd.records import Effect, Entry, MustRead
+from chatd.store.memory_groups import add_must_read
 
-WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {}
+WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {MustRead: add_must_read}
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 from chatd.handlers.assembly import Stores
 from chatd.store import conversations, log
+from chatd.store.announcements import PostgresAnnouncements
 from chatd.store.conversations import PostgresConversations
+from chatd.store.groups import PostgresGroups
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
+from chatd.store.memory_groups import MemoryAnnouncements, MemoryGroups
 from chatd.store.pool import Pool
 
 PREPARED = log.PREPARED + conversations.PREPARED
@@ -20,9 +23,17 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         log=PostgresLog(pool),
         conversations=PostgresConversations(pool, max_waiting=max_waiting, failed=failed),
         keys=PostgresKeys(pool),
+        groups=PostgresGroups(pool),
+        announcements=PostgresAnnouncements(pool),
     )
 
 
 def memory_stores(database: MemoryDatabase) -> Stores:
     """In memory."""
-    return Stores(log=MemoryLog(database), conversations=MemoryConversations(database), keys=MemoryKeys(database))
+    return Stores(
+        log=MemoryLog(database),
+        conversations=MemoryConversations(database),
+        keys=MemoryKeys(database),
+        groups=MemoryGroups(database),
+        announcements=MemoryAnnouncements(database),
+    )
