@@ -13,6 +13,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from msgspec.inspect import (
+    BoolType,
+    DateTimeType,
     DictType,
     IntType,
     ListType,
@@ -20,6 +22,7 @@ from msgspec.inspect import (
     Metadata,
     NoneType,
     StrType,
+    StructType,
     Type,
     UnionType,
     type_info,
@@ -81,6 +84,14 @@ def refused_by(type: Type) -> Iterator[str]:
         yield from refused_objects(type)
     elif isinstance(type, ListType):
         yield from ("null", "{}", "1", '"x"', *(f"[{item}]" for item in refused_by(type.item_type)))
+    elif isinstance(type, BoolType):
+        yield from ("null", "1", '"true"', "[]", "{}", DEEP)
+    elif isinstance(type, DateTimeType):
+        yield from ("null", "1", '"tomorrow"', '"2030-01-01T12:00:00"', '"2030-13-01T12:00:00Z"', "[]", "{}", DEEP)
+    elif isinstance(type, StructType):
+        yield from ("null", "[]", "1", '"x"', DEEP, '{"unknown": 1}')
+        for field in type.fields:
+            yield from (f'{{"{field.encode_name}": {value}}}' for value in refused_by(field.type))
     else:
         raise AssertionError(f"say what {type} must refuse")
 
@@ -98,7 +109,7 @@ def refused_texts(type: StrType) -> Iterator[str]:
 
 def valid_text(type: StrType) -> str:
     """A text that the type holds, if it is one of those that are known here."""
-    known = ("6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b", "x")
+    known = ("6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b", "x", "https://example.com/x")
     return next(text for text in known if re.search(type.pattern or "", text))
 
 
