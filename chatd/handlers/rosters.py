@@ -43,7 +43,7 @@ def _joined(roster: Roster, user: str, seq: int) -> Membership:
     return Membership(since=seq - 1, muted_until=roster.others.get(user, OUTSIDE).muted_until)
 
 
-def _gone(membership: Membership, seq: int) -> Membership:
+def gone(membership: Membership, seq: int) -> Membership:
     """A former member, to whom the log is what it was up to their going, that itself included."""
     return replace(membership, standing="left", role="member", until=seq)
 
@@ -204,19 +204,19 @@ def withdrawn(user: str, roster: Roster, seq: int) -> Roster:
 
 def left(user: str, roster: Roster, seq: int) -> Roster:
     """``user`` leaves."""
-    return changed(roster, {user: _gone(check_group(roster, user), seq)})
+    return changed(roster, {user: gone(check_group(roster, user), seq)})
 
 
 def removed(user: str, other: str, roster: Roster, seq: int) -> Roster:
     """``user`` puts somebody out."""
-    return changed(roster, {other: _gone(check_may_upon(Action.REMOVE, roster, user, other), seq)})
+    return changed(roster, {other: gone(check_may_upon(Action.REMOVE, roster, user, other), seq)})
 
 
 def banned(user: str, other: str, roster: Roster, seq: int) -> Roster:
     """``user`` keeps somebody out, whether they are in or not."""
     check_may(Action.BAN, roster, user)
     if other in roster.members:
-        one = _gone(check_may_upon(Action.BAN, roster, user, other), seq)
+        one = gone(check_may_upon(Action.BAN, roster, user, other), seq)
     else:
         one = roster.others.get(other, OUTSIDE)
     if one.standing == "banned":
