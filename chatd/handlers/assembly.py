@@ -34,7 +34,7 @@ from chatd.interfaces import (
 from chatd.settings import Groups as GroupLimits
 from chatd.settings import Limits
 from chatd.state.authors import Authors
-from chatd.state.directory import Directory
+from chatd.state.directory import Directory, RosterChanged
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 
@@ -73,6 +73,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
     stores, directory, authors, reader = parts.stores, parts.directory, parts.authors, parts.reader
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
     opening = Opening(stores.conversations, directory, authors, parts.bus)
+    parts.exchange.listen(RosterChanged, directory.heed)
     return (
         Messages(parts.log, directory, opening, authors, parts.now, sizes=sizes),
         Revisions(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
+from chatd.handlers.conversations import ConversationDelivered
 from chatd.handlers.group_events import MemberAdded, MemberLeft, MemberRemoved, MemberRoleChanged
 from chatd.handlers.group_notices import ConversationJoined, ConversationLeft
 from chatd.handlers.messages import MessageCreated
@@ -135,6 +136,40 @@ def test_removal_takes_effect_at_once_on_every_worker(chat: Chat, alice: Asker) 
     with pytest.raises(NotFound):
         bob.ask("member.list", conversation=group)
     assert texts(bob, group) == ["in", "in"]
+
+
+def test_who_is_removed_is_told_nothing_in_passing_on_any_worker(chat: Chat, alice: Asker) -> None:
+    other = Chat(chat.database)
+    group = found(alice, "bob", "carol")
+    other.http("carol").send("known", conversation=group)
+    bob = other.connect("bob")
+    other.http("carol").ask("ack", conversation=group, seq=1)
+    assert len(bob.of(ConversationDelivered)) == 1
+    signal = chat.bus.signal
+    chat.bus.signal = lambda told: (signal(told), other.bus.signal(told))  # type: ignore[method-assign]
+    act(alice, "member.remove", group, user="bob")
+    other.http("carol").ask("ack", conversation=group, seq=2)
+    assert len(bob.of(ConversationDelivered)) == 1
+
+
+def test_a_signal_that_does_not_come_through_costs_only_the_signal(chat: Chat, alice: Asker, bob: Asker) -> None:
+    """What is asked for is decided and read as things are, whatever a worker has been told."""
+    other = Chat(chat.database)
+    group = found(alice, "bob")
+    for user in ("alice", "bob"):
+        other.http(user).send("known", conversation=group)
+
+    def fails(told: object) -> None:
+        raise RuntimeError("no bus")
+
+    chat.bus.signal = fails  # type: ignore[method-assign, assignment]
+    act(alice, "member.remove", group, user="bob")
+    act(alice, "member.add", group, users=["carol"])
+    assert [str(error) for _, error in chat.failed] == ["no bus"] * 2
+    with pytest.raises(NotFound):
+        other.http("bob").ask("conversation.get", conversation=group)
+    described = other.http("carol").ask("conversation.get", conversation=group)
+    assert [member.user for member in described.members] == ["alice", "carol"]
 
 
 def test_one_leaves_by_leaving(alice: Asker, bob: Asker) -> None:
