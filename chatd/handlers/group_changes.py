@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from chatd.errors import ChatdError, Forbidden
+from chatd.errors import ChatdError, Forbidden, NotFound
 from chatd.handlers.caller import Caller
 from chatd.handlers.group_notices import CONVERSATION_JOINED, MembershipContent
 from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
@@ -90,8 +90,18 @@ class GroupChanges:
         group = await self._groups.group(conversation, user)
         return GroupProfile() if group is None else await self._profiles.one(conversation, group.profile)
 
+    async def bringing(self, conversation: str, user: str, others: Iterable[str]) -> ChatdError | None:
+        """Why ``user`` may not bring these into a group, if it is so: as things are, not as this worker knows them.
+
+        To whom the group is not there nothing is told of the others.
+        """
+        group = await self._groups.group(conversation, user)
+        if group is None or group.membership is None or group.membership.standing != "member":
+            return NotFound()
+        return await self.refusal(user, others)
+
     async def refusal(self, user: str, others: Iterable[str]) -> Forbidden | None:
-        """Why ``user`` may not bring these into a group, if it is so."""
+        """Why ``user`` may not bring these into a new group, if it is so."""
         try:
             for other in others:
                 await self._relations.check_contact(user, other)

@@ -127,9 +127,7 @@ class Invitations:
         """
         now = self._changes.now()
         expires_at = now + timedelta(seconds=self._limits.invitation_seconds)
-        roster = await self._changes.roster(invite.conversation)
-        inside = caller.user in roster.members
-        refusal = await self._changes.refusal(caller.user, [invite.user]) if inside else None
+        refusal = await self._changes.bringing(invite.conversation, caller.user, [invite.user])
         profile = await self._changes.profile(invite.conversation, caller.user)
         content = InvitationContent(group=invite.conversation, user=invite.user)
         told = msgspec.structs.replace(content, title=profile.title, picture=profile.picture, expires_at=expires_at)

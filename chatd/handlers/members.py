@@ -123,7 +123,7 @@ class Members:
         users = list(dict.fromkeys(add.users))
         roster = await self._changes.roster(add.conversation)
         new = [user for user in users if user not in roster.members]
-        refusal = await self._changes.refusal(caller.user, new) if caller.user in roster.members else None
+        refusal = await self._changes.bringing(add.conversation, caller.user, users)
         profile = await self._changes.profile(add.conversation, caller.user)
         return await self._changes.in_group(
             caller,

@@ -73,6 +73,25 @@ def test_all_or_none_are_added() -> None:
     assert roles(alice, group) == {"alice": "owner", "bob": "member"}
 
 
+@pytest.mark.parametrize(
+    ("name", "whom"), [("member.add", {"users": ["carol"]}), ("invitation.send", {"user": "carol"})]
+)
+def test_who_came_by_another_worker_is_held_to_the_same(name: str, whom: dict[str, Any]) -> None:
+    """This worker knows the group from before, with carol in it and without bob."""
+    chat = Chat(relations=Blocks(("bob", "carol")))
+    elsewhere = Chat(chat.database)
+    alice, bob = elsewhere.http("alice"), chat.http("bob")
+    group = found(alice, "carol")
+    chat.http("alice").send("known", conversation=group)
+    act(alice, "member.add", group, users=["bob"])
+    act(alice, "member.remove", group, user="carol")
+    act(alice, "member.role", group, user="bob", role="admin")
+    with pytest.raises(Forbidden, match="may not contact"):
+        act(bob, name, group, **whom)
+    with pytest.raises(NotFound):
+        act(chat.http("carol"), name, group, **(whom | {"user": "bob"} if "user" in whom else {"users": ["bob"]}))
+
+
 # -- going --
 
 
@@ -170,6 +189,7 @@ def test_a_signal_that_does_not_come_through_costs_only_the_signal(chat: Chat, a
         other.http("bob").ask("conversation.get", conversation=group)
     described = other.http("carol").ask("conversation.get", conversation=group)
     assert [member.user for member in described.members] == ["alice", "carol"]
+    assert other.http("alice").ask("conversation.get", conversation=group) == described
 
 
 def test_one_leaves_by_leaving(alice: Asker, bob: Asker) -> None:
