@@ -15,11 +15,15 @@ from chatd.records import (
     Ack,
     Appended,
     Claims,
+    Confirmation,
     Conversation,
     ConversationKind,
     Cursor,
     Draft,
+    Enlisted,
     Entry,
+    Group,
+    Invitation,
     KeptMessage,
     Listed,
     Mark,
@@ -32,6 +36,7 @@ from chatd.records import (
     Receipts,
     Roster,
     Signal,
+    Standing,
     Tally,
     WrappedKey,
 )
@@ -97,6 +102,9 @@ class ILogStore(Interface):
     def edits(conversation: str, seq: int) -> Awaitable[list[Entry]]:
         """All edits of the message that stands at ``seq``, in their order."""
 
+    def at(places: Sequence[tuple[str, int]]) -> Awaitable[list[Entry]]:
+        """What stands at these places, each a conversation and a ``seq``, whoever may see it; in any order."""
+
 
 class IConversationStore(Interface):
     """Conversations, their members, and how far each device has come."""
@@ -157,6 +165,40 @@ class IReadingStore(Interface):
 
         Raises NotFound where the person is no member, Invalid where ``seq`` is beyond the log's end.
         """
+
+
+class IGroupStore(Interface):
+    """Groups and the people in and around them, always as they are now."""
+
+    def group(conversation: str, user: str) -> Awaitable[Group | None]:
+        """A group, and how ``user`` stands to it. None where there is no group."""
+
+    def people(
+        conversation: str, standing: Standing, after: str, now: datetime, limit: int
+    ) -> Awaitable[list[Enlisted]]:
+        """Those who stand to a group so, in the order of their code points, behind ``after``.
+
+        Without those whose invitation has lapsed by ``now``.
+        """
+
+    def invitations(user: str, after: str | None, now: datetime, limit: int) -> Awaitable[list[Invitation]]:
+        """What a person is invited to, by the group's id, behind ``after``; without what has lapsed or is deleted."""
+
+
+class IAnnouncementStore(Interface):
+    """Who has read what must be read. A confirmation is no change of a log."""
+
+    def confirm(conversation: str, seq: int, user: str) -> Awaitable[bool]:
+        """Note that a member has read it. Whether that is new.
+
+        Raises NotFound unless there stands what must be read, and ``user`` is a member who sees it.
+        """
+
+    def confirmed(conversation: str, seq: int) -> Awaitable[int | None]:
+        """How many have read it; None where nothing stands that must be read."""
+
+    def confirmations(conversation: str, seq: int, after: str, limit: int) -> Awaitable[list[Confirmation]]:
+        """Who has read it, in the order of their code points, behind ``after``."""
 
 
 class IKeyStore(Interface):

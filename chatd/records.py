@@ -35,8 +35,9 @@ Standing = Literal["member", "invited", "asking", "banned", "left"]
 class Membership(Record, frozen=True, kw_only=True, gc=False):
     """How one person stands to one conversation.
 
-    The log is theirs behind ``since`` and up to and including ``until`` (None: to its end). ``expires_at`` is when
-    an invitation lapses, ``by`` who gave it. ``blocking``, in a direct conversation: they block the other.
+    The log is theirs behind ``since`` and up to and including ``until`` (None: to its end). A change to an ``until`` of
+    0, of somebody who has left, leaves them the part that they had. ``expires_at`` is when an invitation lapses, ``by``
+    who gave it. ``blocking``, in a direct conversation: they block the other.
     """
 
     standing: Standing = "member"
@@ -75,9 +76,9 @@ class Roster(Record, frozen=True, kw_only=True, gc=False):
     """Everything that decides who may do what in a conversation, as of ``access``.
 
     ``access`` counts the changes of it. ``members`` are the present ones by user; ``others`` are invited, asking or
-    banned. ``profile`` is the ``seq`` of the entry that says what a group is called (0: none does). ``opened`` is
-    false for a direct conversation of which its people were never told, ``closed`` true for a deleted group.
-    ``changes`` are what the latest change of it did to people.
+    banned, or left while they were muted. ``profile`` is the ``seq`` of the entry that says what a group is called (0:
+    none does). ``opened`` is false for a direct conversation of which its people were never told, ``closed`` true for a
+    deleted group. ``changes`` are what the latest change of it did to people.
     """
 
     conversation: str
@@ -442,3 +443,44 @@ class PersonalSetting(Effect, frozen=True, kw_only=True, gc=False):
     conversation: str
     change: PersonalChange
     until: datetime | None = None
+
+
+class Group(Record, frozen=True, kw_only=True, gc=False):
+    """A group as it is now, and how one person stands to it (None: in no way that is kept)."""
+
+    conversation: str
+    rules: Rules
+    profile: int
+    member_count: int
+    created_at: datetime
+    closed: bool = False
+    membership: Membership | None = None
+
+
+class Enlisted(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody who stands to a group in one way, ``at`` since when."""
+
+    user: str
+    membership: Membership
+    at: datetime
+
+
+class Invitation(Record, frozen=True, kw_only=True, gc=False):
+    """An invitation of one person into a group that is there."""
+
+    conversation: str
+    profile: int
+    by: str
+    at: datetime
+    expires_at: datetime
+
+
+class MustRead(Effect, frozen=True, kw_only=True, gc=False):
+    """The message is one that members are asked to confirm. The row is written once, with the message."""
+
+
+class Confirmation(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody has read what must be read."""
+
+    user: str
+    at: datetime

@@ -213,6 +213,7 @@ def build_worker(
             relations=Strangers(),
             limits=limits,
             tokens=settings.tokens,
+            groups=settings.groups,
             now=_now,
         )
     )

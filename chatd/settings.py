@@ -177,6 +177,24 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 30.0
 
 
+class Groups(Section, frozen=True, kw_only=True):
+    """Groups and what may be in them."""
+
+    max_members: Annotated[int, Meta(ge=1, le=1_000_000, description="Most members of a group.")] = 10_000
+    max_admins: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most admins and owners of a group; they are told of requests to join.")
+    ] = 100
+    max_title_chars: Annotated[
+        int, Meta(ge=1, le=10_000, description="Longest title of a group, in Unicode code points.")
+    ] = 128
+    max_description_chars: Annotated[
+        int, Meta(ge=0, le=100_000, description="Longest description of a group, in Unicode code points.")
+    ] = 2000
+    invitation_seconds: Annotated[
+        float, Meta(ge=1, le=1e9, description="How long an invitation into a group stands.")
+    ] = 604_800.0
+
+
 class Timeouts(Section, frozen=True, kw_only=True):
     """Deadlines."""
 
@@ -234,6 +252,7 @@ class Settings(Section, frozen=True, kw_only=True):
     tokens: Tokens = msgspec.field(default_factory=Tokens)
     encryption: Encryption = msgspec.field(default_factory=Encryption)
     limits: Limits = msgspec.field(default_factory=Limits)
+    groups: Groups = msgspec.field(default_factory=Groups)
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
     metrics: Metrics = msgspec.field(default_factory=Metrics)

@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from chatd.errors import CATALOGUE, CloseCode
+from chatd.handlers import rights
 from chatd.handlers.catalogue import DECLARATIONS
+from chatd.handlers.rights import RIGHTS, ROLES
 from chatd.settings_reference import fields
 from chatd.wire.commands import Declaration
 from chatd.wire.events import ConversationStale, Event, Hello
@@ -23,6 +25,7 @@ def write_pages(folder: Path) -> None:
         "events.rst": _events,
         "errors.rst": _errors,
         "settings.rst": _settings,
+        "rights.rst": _rights,
     }
     for name, lines in pages.items():
         text = "\n".join(lines()) + "\n"
@@ -122,6 +125,19 @@ def _errors() -> Iterable[str]:
 
 def _words(name: str) -> str:
     return name.replace("_", " ").lower()
+
+
+def _rights() -> Iterable[str]:
+    yield from _title("Who may do what in a group", "=")
+    _, _, rules = (inspect.getdoc(rights) or "").partition("\n\n")
+    yield from [rules, ""]
+    yield from _table(
+        ("to", "takes the role"),
+        [
+            (action.value, f"``{least}``" if least in ROLES else f"that the group's rule ``{least}`` names")
+            for action, least in RIGHTS.items()
+        ],
+    )
 
 
 def _settings() -> Iterable[str]:

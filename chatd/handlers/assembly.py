@@ -1,18 +1,27 @@
 """All handlers of one worker, each given what it needs. A new handler class has its line here and in the catalogue."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.devices import Devices
 from chatd.handlers.forwarding import Forwarding
+from chatd.handlers.group_changes import GroupChanges
+from chatd.handlers.group_profiles import GroupProfiles
+from chatd.handlers.group_readers import GroupReaders
+from chatd.handlers.groups import Groups
 from chatd.handlers.hiding import Hidden
 from chatd.handlers.history import History
+from chatd.handlers.invitations import Invitations
+from chatd.handlers.joining import Joining
 from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.marks import Marks
+from chatd.handlers.members import Members
 from chatd.handlers.messages import Messages, Sizes
+from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import Opening
 from chatd.handlers.personal import PersonalSettings
 from chatd.handlers.reactions import Reactions
@@ -20,9 +29,11 @@ from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
 from chatd.interfaces import (
+    IAnnouncementStore,
     IBus,
     IConversationStore,
     IDeviceStore,
+    IGroupStore,
     IKeyStore,
     ILog,
     ILogStore,
@@ -30,9 +41,10 @@ from chatd.interfaces import (
     IReadingStore,
     IRelations,
 )
+from chatd.settings import Groups as GroupLimits
 from chatd.settings import Limits, Tokens
 from chatd.state.authors import Authors
-from chatd.state.directory import Directory
+from chatd.state.directory import Directory, RosterChanged
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 
@@ -47,6 +59,8 @@ class Stores:
     reactions: IReactionStore
     reading: IReadingStore
     devices: IDeviceStore
+    groups: IGroupStore
+    announcements: IAnnouncementStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +79,7 @@ class Parts:
     limits: Limits
     tokens: Tokens
     now: Callable[[], datetime]
+    groups: GroupLimits = field(default_factory=GroupLimits)
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
@@ -72,7 +87,8 @@ def assemble(parts: Parts) -> tuple[object, ...]:
     stores, directory, authors, reader = parts.stores, parts.directory, parts.authors, parts.reader
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
     opening = Opening(stores.conversations, directory, authors, parts.bus)
-    messages = Messages(parts.log, directory, opening, authors, sizes=sizes)
+    messages = Messages(parts.log, directory, opening, authors, parts.now, sizes=sizes)
+    parts.exchange.listen(RosterChanged, directory.heed)
     return (
         messages,
         Revisions(
@@ -94,6 +110,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             directory,
             authors,
             reader,
+            parts.now,
             max_own=parts.limits.max_reactions,
             max_all=parts.limits.max_emojis,
         ),
@@ -113,4 +130,38 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
         Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
+        *_groups(parts, sizes),
+    )
+
+
+def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
+    """The handlers of groups, which share how they write and how they read."""
+    stores, limits = parts.stores, parts.groups
+    profiles, readers = GroupProfiles(stores.log, parts.reader), GroupReaders(stores.groups, parts.now)
+    changes = GroupChanges(
+        parts.log,
+        stores.log,
+        stores.groups,
+        parts.directory,
+        parts.authors,
+        parts.relations,
+        profiles,
+        parts.now,
+    )
+    return (
+        Groups(changes, stores.groups, profiles, limits=limits),
+        Members(changes, readers, limits=limits),
+        Moderation(changes, readers),
+        Invitations(changes, readers, stores.groups, profiles, limits=limits),
+        Joining(changes, readers, stores.groups, limits=limits),
+        Announcements(
+            parts.log,
+            stores.announcements,
+            readers,
+            parts.directory,
+            parts.authors,
+            parts.bus,
+            parts.now,
+            sizes=sizes,
+        ),
     )

@@ -1,14 +1,22 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
+from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.devices import ENDED, OTHERS_ENDED, Devices
 from chatd.handlers.forwarding import Forwarding
+from chatd.handlers.group_events import GROUP_KINDS
+from chatd.handlers.group_notices import NOTICE_KINDS
+from chatd.handlers.groups import Groups
 from chatd.handlers.hiding import HIDDEN, Hidden
 from chatd.handlers.history import History
+from chatd.handlers.invitations import Invitations
+from chatd.handlers.joining import Joining
 from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.marks import Marks
+from chatd.handlers.members import Members
 from chatd.handlers.messages import MESSAGE, Messages
+from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import CREATED
 from chatd.handlers.personal import PERSONAL_KINDS, PersonalSettings
 from chatd.handlers.reactions import ADDED, REMOVED, Reactions
@@ -29,6 +37,12 @@ HANDLERS: tuple[type, ...] = (
     Resuming,
     Liveness,
     Devices,
+    Groups,
+    Members,
+    Moderation,
+    Invitations,
+    Joining,
+    Announcements,
 )
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
@@ -48,4 +62,6 @@ KINDS: tuple[Kind, ...] = (
     *PERSONAL_KINDS,
     ENDED,
     OTHERS_ENDED,
+    *GROUP_KINDS,
+    *NOTICE_KINDS,
 )

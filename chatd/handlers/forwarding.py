@@ -30,10 +30,11 @@ class Forward(Command, frozen=True, kw_only=True, tag="message.forward"):
 
 
 class Asked(Content, frozen=True, kw_only=True):
-    """What a forward is known by when it is sent again: which message, and not what that says by now."""
+    """What a forward is known by when it is sent again: which message and where to, and not what it says by now."""
 
     source: str
     seq: int
+    into: str
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,7 @@ class Forwarding:
         """
         if (forward.to is None) is (forward.into is None):
             raise Invalid("Give one of `to` and `into`.")
-        asked = Asked(source=forward.conversation, seq=forward.seq)
+        asked = Asked(source=forward.conversation, seq=forward.seq, into=_place_key(caller, forward))
         source = await self._source(caller.user, forward)
         if source is None:
             # Nothing is opened for what cannot be forwarded; a repeat finds its conversation.

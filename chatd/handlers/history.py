@@ -27,7 +27,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message as it is now. ``edited_at`` is when it was last edited; a ``deleted`` one says nothing any more.
 
     Nor does a ``hidden`` one, which you have deleted for yourself. ``thread`` is where the message stands that began
-    the thread of a reply, ``forwarded_from`` who said first what was forwarded.
+    the thread of a reply, ``forwarded_from`` who said first what was forwarded. ``announcement`` and ``must_read`` are
+    as in ``message.created``.
     """
 
     message_id: MessageId
@@ -42,6 +43,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mentions: Mentions = []
     forwarded_from: UserId | None = None
     reactions: list[ReactionCount] = []
+    announcement: bool = False
+    must_read: bool = False
     pinned: bool = False
     edited_at: datetime | None = None
     deleted: bool = False
@@ -234,6 +237,8 @@ def _message(
         mentions=list(content.mentions) if content else [],
         forwarded_from=content.forwarded_from if content else None,
         reactions=reactions,
+        announcement=first.announcement if first else False,
+        must_read=first.must_read if first else False,
         pinned=kept.state.pinned is not None,
         edited_at=None if kept.edit is None else kept.edit.time,
         deleted=entry.erased,

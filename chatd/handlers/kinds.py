@@ -59,16 +59,18 @@ def draft(
 ) -> Draft:
     """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask.
 
-    ``more`` are the draft's other fields; a revision's target is part of the ask as well. ``asked`` is what was asked,
-    where ``content`` follows from more than that.
+    ``asked`` is the whole ask, its command and conversation included, where the rest may come out otherwise for a
+    repeat. ``more`` are the draft's other fields; a revision's target is part of the ask as well.
     """
     plaintext = _encode(content)
-    ask = plaintext if asked is None else _encode(asked)
+    ask = b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), plaintext)
+    if asked is not None:
+        ask = b"\0%b" % _encode(asked)
     return Draft(
         conversation=conversation,
         author=author,
         client_id=client_id,
-        digest=key.digest(b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), ask)),
+        digest=key.digest(ask),
         kind=kind.name,
         sealed=key.seal(plaintext, conversation, client_id),
         roster=roster,

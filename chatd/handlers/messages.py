@@ -1,6 +1,6 @@
 """Messages: sending them."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -13,6 +13,7 @@ from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
+from chatd.handlers.rights import check_posts
 from chatd.interfaces import ILog
 from chatd.records import Appended, Decide, Entry, Roster
 from chatd.state.authors import Authors
@@ -34,13 +35,16 @@ class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
     forwarded_from: str | None = None
+    announcement: bool = False
+    must_read: bool = False
 
 
 class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.created"):
     """A message was sent, perhaps in reply to another, or forwarded: then somebody else may have said it first.
 
-    ``deleted`` where it has been deleted since, ``hidden`` where you have deleted it for yourself, ``unreadable`` where
-    its text cannot be opened any more; then there is none.
+    ``announcement``: an admin tells it everybody, whoever has muted the group included; with ``must_read`` each member
+    is asked to confirm it. ``deleted`` where it has been deleted since, ``hidden`` where you have deleted it for
+    yourself, ``unreadable`` where its text cannot be opened any more; then there is none.
     """
 
     message_id: MessageId
@@ -50,6 +54,8 @@ class MessageCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     reply_to: Place | None = None
     mentions: Mentions = []
     forwarded_from: UserId | None = None
+    announcement: bool = False
+    must_read: bool = False
     deleted: bool = False
     hidden: bool = False
     unreadable: bool = False
@@ -67,6 +73,8 @@ def _event(entry: Entry, content: MessageContent | None) -> LogEvent:
         reply_to=content.reply_to if content else None,
         mentions=list(content.mentions) if content else [],
         forwarded_from=content.forwarded_from if content else None,
+        announcement=content.announcement if content else False,
+        must_read=content.must_read if content else False,
         deleted=entry.erased,
         hidden=entry.hidden,
         unreadable=content is None and not entry.withheld,
@@ -97,9 +105,12 @@ class Sent(Reply, frozen=True, kw_only=True):
     time: datetime
 
 
-def _may_post(user: str, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
+def _may_post(
+    user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
+) -> Roster:
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, reply_to)
+    check_posts(roster, user, at)
     check_mentions(roster, mentions)
     if roster.kind == "queue":
         raise Forbidden("The event queue is written by the server alone.")
@@ -136,6 +147,7 @@ class Messages:
         directory: Directory,
         opening: Opening,
         authors: Authors,
+        now: Callable[[], datetime],
         *,
         sizes: Sizes,
     ) -> None:
@@ -143,6 +155,7 @@ class Messages:
         self._directory = directory
         self._opening = opening
         self._authors = authors
+        self._now = now
         self._sizes = sizes
 
     @command(
@@ -196,7 +209,7 @@ class Messages:
                     key=key,
                     roster=roster,
                     asked=asked,
-                    decide=decide or partial(_may_post, caller.user, send.reply_to, mentions),
+                    decide=decide or partial(_may_post, caller.user, self._now(), send.reply_to, mentions),
                     reply_to=send.reply_to,
                     mentions=mentions,
                 )

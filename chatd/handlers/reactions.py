@@ -13,6 +13,7 @@ from chatd.handlers.emojis import check_emoji, mark_of
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageId, PageSize
 from chatd.handlers.revisions import Changed
+from chatd.handlers.rights import check_unmuted
 from chatd.handlers.seen import seen
 from chatd.interfaces import ILog, ILogStore, IReactionStore
 from chatd.records import Appended, CheckReaction, Entry, MessageState, Reaction, Revision, Roster
@@ -117,9 +118,10 @@ class ReactionList(Reply, frozen=True, kw_only=True):
     newer: bool
 
 
-def _may_react(user: str, target: int, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+def _may_react(user: str, at: datetime, target: int, roster: Roster, seq: int) -> Roster:
+    """See :data:`~chatd.records.Decide`. One may react where one may not write, in groups for announcements."""
     check_sees(roster, user, target)
+    check_unmuted(roster, user, at)
     return roster
 
 
@@ -150,6 +152,7 @@ class Reactions:
         directory: Directory,
         authors: Authors,
         reader: Reader,
+        now: Callable[[], datetime],
         *,
         max_own: int,
         max_all: int,
@@ -160,6 +163,7 @@ class Reactions:
         self._directory = directory
         self._authors = authors
         self._reader = reader
+        self._now = now
         self._max_own = max_own
         self._max_all = max_all
 
@@ -186,7 +190,7 @@ class Reactions:
         RemoveReaction,
         reply=Changed,
         route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/reactions/remove"),
-        errors=(Invalid, NotFound, Conflict, Unchanged),
+        errors=(Invalid, Forbidden, NotFound, Conflict, Unchanged),
         emits=(ReactionRemoved,),
         ordered_by=lambda caller, ask: ask.conversation,
         hands_on=True,
@@ -226,7 +230,7 @@ class Reactions:
                     client_id=ask.client_id,
                     key=key,
                     roster=roster,
-                    decide=partial(_may_react, caller.user, ask.seq),
+                    decide=partial(_may_react, caller.user, self._now(), ask.seq),
                     revision=Revision(target=ask.seq, revise=_stays),
                     effects=(Reaction(target=ask.seq, mark=mark, added=kind is ADDED, check=check),),
                 )

@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
-from chatd.handlers.access import check_mentions, check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
+from chatd.handlers.revising import Check, deleted, deletes_own, edited, may_alter, pinned, removed, unpinned
+from chatd.handlers.rights import Action, check_may_in_group, check_posts
 from chatd.handlers.seen import seen
 from chatd.interfaces import ILog, ILogStore
-from chatd.records import Appended, Entry, MessageState, Revision, Roster
+from chatd.records import Appended, Entry, MessageState, Revision
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
@@ -170,59 +170,6 @@ class VersionList(Reply, frozen=True, kw_only=True):
     versions: list[Version]
 
 
-def _may_alter(user: str, target: int, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
-    check_sees(roster, user, target)
-    check_mentions(roster, mentions)
-    return roster
-
-
-def _edited(user: str, latest: datetime | None, state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
-    _check_author(user, state, "edit")
-    _check_time(latest, state, "edited")
-    return replace(state, edited=seq)
-
-
-def _deleted(user: str, latest: datetime | None, state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
-    _check_author(user, state, "delete")
-    _check_time(latest, state, "deleted")
-    return replace(state, deleted=seq, pinned=None)
-
-
-def _pinned(state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
-    _check_there(state)
-    if state.pinned is not None:
-        raise Unchanged
-    return replace(state, pinned=seq)
-
-
-def _unpinned(state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
-    _check_there(state)
-    if state.pinned is None:
-        raise Unchanged
-    return replace(state, pinned=None)
-
-
-def _check_there(state: MessageState) -> None:
-    if state.deleted is not None:
-        raise NotFound
-
-
-def _check_author(user: str, state: MessageState, verb: str) -> None:
-    _check_there(state)
-    if state.author != user:
-        raise Forbidden(f"Only its author may {verb} a message.")
-
-
-def _check_time(earliest: datetime | None, state: MessageState, done: str) -> None:
-    if earliest is not None and state.time < earliest:
-        raise Forbidden(f"This message is too old to be {done}.")
-
-
 Revising = Edit | Delete | Pin | Unpin
 
 
@@ -269,14 +216,14 @@ class Revisions:
     async def edit(self, caller: Caller, edit: Edit) -> Awaitable[Changed]:
         """Replace what a message of one's own says.
 
-        Members may read its earlier versions. How long after sending a message may be edited is a setting of the
-        server; without it there is no limit.
+        In a group it takes the right to send messages there. Members may read its earlier versions. How long after
+        sending a message may be edited is a setting of the server; without it there is no limit.
         """
         self._sizes.check(edit.text, edit.metadata)
         mentions = tuple(dict.fromkeys(edit.mentions))
         content = MessageContent(text=edit.text, metadata=edit.metadata, mentions=mentions)
-        revise = partial(_edited, caller.user, self._earliest(self._edit_seconds))
-        return await self._revise(caller, edit, EDITED, content, revise, mentions)
+        revise = partial(edited, caller.user, self._earliest(self._edit_seconds))
+        return await self._revise(caller, edit, EDITED, content, revise, partial(check_posts, at=self._now()), mentions)
 
     @command(
         Delete,
@@ -289,33 +236,47 @@ class Revisions:
         example={"client_id": "c3", "seq": 1},
     )
     async def delete(self, caller: Caller, delete: Delete) -> Awaitable[Changed]:
-        """Delete a message of one's own, for everyone.
+        """Delete a message of one's own, for everyone; in a group admins and owners may delete any.
 
         Its place in the log stays; what it said is overwritten, in all of its versions. How long after sending a
-        message may be deleted is a setting of the server; without it there is no limit.
+        message of one's own may be deleted is a setting of the server; without it there is no limit.
         """
-        revise = partial(_deleted, caller.user, self._earliest(self._delete_seconds))
-        return await self._revise(caller, delete, DELETED, NoContent(), revise)
+        if await self._is_anothers(caller, delete):
+            check = partial(check_may_in_group, Action.MODERATE)
+            return await self._revise(caller, delete, DELETED, NoContent(), removed, check)
+        revise = partial(deleted, caller.user, self._earliest(self._delete_seconds))
+        return await self._revise(caller, delete, DELETED, NoContent(), revise, deletes_own)
+
+    async def _is_anothers(self, caller: Caller, delete: Delete) -> bool:
+        """Whether it is a message of somebody else's in a group. Who wrote a message never changes."""
+        if (await self._directory.roster(delete.conversation)).kind != "group":
+            return False
+        found = await seen(self._store, caller.user, delete.conversation, delete.seq)
+        return found is not None and found.entry.author != caller.user
 
     @command(
         Pin,
         reply=Changed,
         route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/pin"),
-        errors=(Invalid, NotFound, Conflict, Unchanged),
+        errors=(Invalid, Forbidden, NotFound, Conflict, Unchanged),
         emits=(MessagePinned,),
         ordered_by=_conversation,
         hands_on=True,
         example={"client_id": "c4", "seq": 1},
     )
     async def pin(self, caller: Caller, pin: Pin) -> Awaitable[Changed]:
-        """Pin a message, for everyone in the conversation."""
-        return await self._revise(caller, pin, PINNED, NoContent(), _pinned)
+        """Pin a message, for everyone in the conversation.
+
+        In a group it takes the role that its rule ``editing`` names.
+        """
+        check = partial(check_may_in_group, Action.PIN)
+        return await self._revise(caller, pin, PINNED, NoContent(), pinned, check)
 
     @command(
         Unpin,
         reply=Changed,
         route=Route("POST", "/v1/conversations/{conversation}/messages/{seq}/unpin"),
-        errors=(Invalid, NotFound, Conflict, Unchanged),
+        errors=(Invalid, Forbidden, NotFound, Conflict, Unchanged),
         emits=(MessageUnpinned,),
         ordered_by=_conversation,
         hands_on=True,
@@ -323,7 +284,8 @@ class Revisions:
     )
     async def unpin(self, caller: Caller, unpin: Unpin) -> Awaitable[Changed]:
         """Take a pin away."""
-        return await self._revise(caller, unpin, UNPINNED, NoContent(), _unpinned)
+        check = partial(check_may_in_group, Action.PIN)
+        return await self._revise(caller, unpin, UNPINNED, NoContent(), unpinned, check)
 
     def _earliest(self, seconds: float) -> datetime | None:
         return self._now() - timedelta(seconds=seconds) if seconds else None
@@ -335,6 +297,7 @@ class Revisions:
         kind: Kind,
         content: Content,
         revise: Callable[[MessageState, int], MessageState],
+        check: Check,
         mentions: tuple[str, ...] = (),
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
@@ -349,7 +312,7 @@ class Revisions:
                     client_id=ask.client_id,
                     key=key,
                     roster=roster,
-                    decide=partial(_may_alter, caller.user, ask.seq, mentions),
+                    decide=partial(may_alter, caller.user, ask.seq, mentions, check),
                     mentions=mentions,
                     revision=Revision(target=ask.seq, revise=revise),
                 )
@@ -374,7 +337,10 @@ class Revisions:
             raise NotFound
         if message.entry.withheld:
             return VersionList(versions=[])
-        entries = [message.entry, *await self._store.edits(ask.conversation, ask.seq)]
+        # Whoever has left is shown the versions up to then, the last of which is theirs to see.
+        edits = await self._store.edits(ask.conversation, ask.seq)
+        latest = message.state.edited or 0
+        entries = [message.entry, *(edit for edit in edits if edit.seq <= latest)]
         kept = [entry for entry in entries if not entry.erased]
         contents = await self._reader.contents(kept)
         return VersionList(versions=[_version(*one) for one in zip(kept, contents, strict=True)])

@@ -4,7 +4,14 @@ from collections import OrderedDict
 
 from chatd.errors import NotFound
 from chatd.interfaces import IConversationStore
-from chatd.records import Roster
+from chatd.records import Roster, Signal
+
+
+class RosterChanged(Signal, frozen=True, kw_only=True, tag="roster.changed"):
+    """Who may do what in a conversation has changed; ``access`` is that of its roster from then on."""
+
+    conversation: str
+    access: int
 
 
 class Directory:
@@ -44,6 +51,12 @@ class Directory:
         if known is not None:
             self._people -= _size(known)
 
+    def heed(self, changed: RosterChanged) -> None:
+        """Somebody has changed a roster, perhaps on another worker: what is older than that is not kept."""
+        known = self._rosters.get(changed.conversation)
+        if known is not None and known.access < changed.access:
+            self.forget(changed.conversation)
+
     async def roster(self, conversation: str) -> Roster:
         """Who may do what in a conversation; raises NotFound where there is none."""
         roster = self.known(conversation)
@@ -55,8 +68,18 @@ class Directory:
         return roster
 
     async def shared(self, conversation: str, user: str) -> Roster:
-        """The roster of a conversation that ``user`` is a member of; raises NotFound for any other, there or not."""
+        """The roster of a conversation that ``user`` is a member of; raises NotFound for any other, there or not.
+
+        In a group that is looked up each time, since people come and go there.
+        """
         roster = await self.roster(conversation)
+        if roster.kind == "group":
+            membership = await self._store.membership(conversation, user)
+            if membership is None or membership.standing != "member":
+                raise NotFound
+            if user not in roster.members:
+                self.forget(conversation)
+                roster = await self.roster(conversation)
         if user not in roster.members:
             raise NotFound
         return roster

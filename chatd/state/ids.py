@@ -29,6 +29,11 @@ def event_queue(user: str) -> str:
     return _derived(b"chatd/queue/1", user)
 
 
+def group(author: str, client_id: str) -> str:
+    """The group that a person founds by this change; the same however often they ask for it."""
+    return _derived(b"chatd/group/1", author, client_id)
+
+
 def message_id(conversation: str, seq: int) -> str:
     """A message by its place."""
     return f"{conversation}.{seq}"

@@ -53,7 +53,7 @@ RETURNING conversation_id, last_seq, now()
 
 ROSTERS = """
 SELECT conversation_id, user_id, standing, role, since_seq, until_seq, muted_until, expires_at, by_user, blocking
-FROM chatd.members WHERE conversation_id = ANY (%s::uuid[]) AND standing <> 'left'
+FROM chatd.members WHERE conversation_id = ANY (%s::uuid[]) AND (standing <> 'left' OR muted_until > now())
 """
 
 STATES = """

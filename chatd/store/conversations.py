@@ -38,7 +38,8 @@ SELECT c.conversation_id, c.kind, c.access, c.posting, c.inviting, c.editing, c.
        c.opened, c.closed,
        m.user_id, m.standing, m.role, m.since_seq, m.until_seq, m.muted_until, m.expires_at, m.by_user, m.blocking
 FROM chatd.conversations AS c
-LEFT JOIN chatd.members AS m ON m.conversation_id = c.conversation_id AND m.standing <> 'left'
+LEFT JOIN chatd.members AS m
+    ON m.conversation_id = c.conversation_id AND (m.standing <> 'left' OR m.muted_until > now())
 WHERE c.conversation_id = %s
 """
 

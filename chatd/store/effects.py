@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from chatd.devices import EndDevices
-from chatd.records import Effect, Entry, Hiding, PersonalSetting, Reaction
+from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, Reaction
+from chatd.store.announcements import write_must_reads
 from chatd.store.devices import end_devices
 from chatd.store.hidden import write_hidden
 from chatd.store.personal import write_settings
@@ -21,6 +22,7 @@ WRITERS: Final[Mapping[type[Effect], Writer]] = {
     Hiding: write_hidden,
     PersonalSetting: write_settings,
     EndDevices: end_devices,
+    MustRead: write_must_reads,
 }
 """In the order in which they run."""
 

@@ -101,6 +101,19 @@ CROSS JOIN LATERAL (
 ORDER BY w.n, e.seq LIMIT %(limit)s
 """
 
+# Most places that are asked for are those of changes, and each is in one of the two.
+AT = """
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS w (conversation_id, seq)
+)
+SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq, c.erased
+FROM wanted AS w JOIN chatd.changes AS c ON c.conversation_id = w.conversation_id AND c.seq = w.seq
+UNION ALL
+SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created', m.sealed, NULL,
+       m.deleted_seq IS NOT NULL
+FROM wanted AS w JOIN chatd.messages AS m ON m.conversation_id = w.conversation_id AND m.seq = w.seq
+"""
+
 # Every statement finds its rows by an index, and pages are read in its order. The planner sees it otherwise where its
 # statistics are old: it reads a table that it takes for small, or all of a log that it takes for short, to sort it.
 BY_INDEX = "SET enable_seqscan = off; SET enable_bitmapscan = off"
@@ -169,3 +182,11 @@ class PostgresLog:
     async def edits(self, conversation: str, seq: int) -> list[Entry]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         return [read_entry(row) for row in await self._pool.query(EDITS, (conversation, seq))]
+
+    async def at(self, places: Sequence[tuple[str, int]]) -> list[Entry]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        if not places:
+            return []
+        conversations = plain_array(conversation for conversation, _ in places)
+        rows = await self._pool.query(AT, (conversations, plain_array(seq for _, seq in places)))
+        return [read_entry(row) for row in rows]

@@ -48,6 +48,7 @@ class _Log:
         self.created_at = self.last_at = at
         self.entries: list[Entry] = []
         self.people: dict[str, Membership] = {**roster.members, **roster.others}
+        self.since = dict.fromkeys(self.people, at)
         self.marks = dict.fromkeys(sorted(roster.members), 0)
         self.cursors: dict[tuple[str, str], int] = {}
         self.states: dict[int, MessageState] = {}
@@ -67,6 +68,16 @@ class _Log:
         elif draft.kind == EDITED and draft.revision is not None:
             self.mentions[draft.revision.target] = draft.mentions
         return entry
+
+    def stand(self, user: str, membership: Membership, at: datetime) -> None:
+        """How somebody stands to it from now on. Whoever has left keeps the part of the log that was theirs."""
+        before = self.people.get(user)
+        if membership.until == 0 and before is not None and before.until:
+            membership = replace(membership, since=before.since, until=before.until)
+        if before is None or before.standing != membership.standing:
+            self.since[user] = at
+        self.people[user] = membership
+        self.marks.setdefault(user, 0)
 
     def revise(self, seq: int, state: MessageState) -> None:
         """What becomes of a message; a deleted one is overwritten, and its edits and the reactions to it too."""
@@ -123,6 +134,7 @@ class MemoryDatabase:
         self.reads: dict[tuple[str, str], tuple[int, int]] = {}
         self.personal: dict[tuple[str, str], Personal] = {}
         self.device_tables = DeviceTables()
+        self.must_reads: dict[tuple[str, int], dict[str, datetime]] = {}
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))
@@ -199,9 +211,7 @@ class MemoryLog:
             log.people.update(state.first_members)
             log.roster = state.roster
         for (conversation, user), membership in outcome.memberships.items():
-            log = database.logs[conversation]
-            log.people[user] = membership
-            log.marks.setdefault(user, 0)
+            database.logs[conversation].stand(user, membership, outcome.entries[0].time)
         for draft, entry in zip(outcome.written, outcome.entries, strict=True):
             thread = outcome.threads.get((entry.conversation, entry.seq))
             database.logs[entry.conversation].add(draft, entry.time, thread)
@@ -244,7 +254,7 @@ class MemoryLog:
             return []
         low, high = log.visible(page.reader, history=True)
         entries = log.entries[max(low, page.low, 0) : max(min(high, page.high - 1), 0)]
-        found = [self._kept(log, self._shown(entry, page.reader)) for entry in entries if entry.kind == MESSAGE]
+        found = [self._kept(log, self._shown(entry, page.reader), high) for entry in entries if entry.kind == MESSAGE]
         found = [kept for kept in found if self._wanted(kept, page)]
         return found[max(len(found) - page.limit, 0) :] if page.newest else found[: page.limit]
 
@@ -253,17 +263,29 @@ class MemoryLog:
         log = self._database.logs.get(conversation)
         return [] if log is None else [entry for entry in log.entries if _edits(entry, seq)]
 
-    def _kept(self, log: _Log, entry: Entry) -> KeptMessage:
-        state = log.states[entry.seq]
-        edited = None if entry.hidden else state.edited
-        return KeptMessage(entry=entry, state=state, edit=None if edited is None else log.entries[edited - 1])
-
     def _shown(self, entry: Entry, reader: str) -> Entry:
         """As ``reader`` is shown it, who may have deleted it for themselves."""
         place = {MESSAGE: entry.seq, EDITED: entry.target}.get(entry.kind)
         if (entry.conversation, reader, place) in self._database.hidden:
             return replace(entry, sealed=b"", hidden=True)
         return entry
+
+    async def at(self, places: Sequence[tuple[str, int]]) -> list[Entry]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        logs = self._database.logs
+        return [
+            logs[conversation].entries[seq - 1]
+            for conversation, seq in places
+            if conversation in logs and 0 < seq <= len(logs[conversation].entries)
+        ]
+
+    def _kept(self, log: _Log, entry: Entry, high: int) -> KeptMessage:
+        """As whoever may see the log up to ``high`` is shown it."""
+        state, edit = log.states[entry.seq], None
+        if state.edited is not None and not entry.hidden:
+            edit = next((one for one in reversed(log.entries[:high]) if _edits(one, entry.seq)), None)
+        pinned = state.pinned if state.pinned is not None and state.pinned <= high else None
+        return KeptMessage(entry=entry, state=replace(state, edited=edit and edit.seq, pinned=pinned), edit=edit)
 
     def _wanted(self, kept: KeptMessage, page: Page) -> bool:
         if page.pinned and kept.state.pinned is None:

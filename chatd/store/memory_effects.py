@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from chatd.devices import EndDevices
-from chatd.records import Effect, Entry, Hiding, PersonalSetting, Reaction
+from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, Reaction
 from chatd.store.memory_devices import end_devices
+from chatd.store.memory_groups import add_must_read
 from chatd.store.memory_personal import set_personal
 from chatd.store.memory_reactions import write_hidden, write_reaction
 
@@ -14,5 +15,6 @@ WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     Hiding: write_hidden,
     PersonalSetting: set_personal,
     EndDevices: end_devices,
+    MustRead: add_must_read,
 }
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

@@ -44,6 +44,7 @@ FROM unnest(%s::uuid[], %s::bigint[], %s::int[], %s::bigint[], %s::boolean[],
     AS n (conversation_id, access, member_count, profile_seq, closed, posting, inviting, editing, joining, history)
 WHERE c.conversation_id = n.conversation_id
 """
+# Whoever has left keeps the part of the log that was theirs, whatever else they are from then on but a member again.
 MEMBERSHIPS = """
 INSERT INTO chatd.members AS m (conversation_id, user_id, standing, role, since_seq, until_seq, muted_until,
                                 expires_at, by_user, blocking)
@@ -52,8 +53,10 @@ SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[
     AS n (conversation_id, user_id, standing, role, since_seq, until_seq, muted_until, expires_at, by_user, blocking)
 ORDER BY conversation_id, user_id COLLATE "C"
 ON CONFLICT (conversation_id, user_id) DO UPDATE
-SET standing = excluded.standing, role = excluded.role, since_seq = excluded.since_seq,
-    until_seq = excluded.until_seq, muted_until = excluded.muted_until, expires_at = excluded.expires_at,
+SET standing = excluded.standing, role = excluded.role,
+    since_seq = CASE WHEN excluded.until_seq = 0 AND m.until_seq > 0 THEN m.since_seq ELSE excluded.since_seq END,
+    until_seq = CASE WHEN excluded.until_seq = 0 AND m.until_seq > 0 THEN m.until_seq ELSE excluded.until_seq END,
+    muted_until = excluded.muted_until, expires_at = excluded.expires_at,
     by_user = excluded.by_user, blocking = excluded.blocking,
     joined_at = CASE WHEN m.standing = excluded.standing THEN m.joined_at ELSE now() END
 """

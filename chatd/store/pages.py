@@ -7,7 +7,7 @@ from chatd.store.changes import message_state
 from chatd.store.pool import Pool
 
 # What the reader may see is one range of the log. The scalar subqueries are run once, so the page still comes in the
-# order of its index and costs the same wherever it stands.
+# order of its index and costs the same wherever it stands. Whoever has left is shown the edits and pins up to then.
 MESSAGES = """
 WITH visible AS MATERIALIZED (
     SELECT CASE WHEN c.history = 'all' AND m.standing = 'member' THEN 0 ELSE m.since_seq END AS low,
@@ -23,10 +23,16 @@ SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created',
             THEN (SELECT count(*) > 0 FROM chatd.hidden AS h
                   WHERE h.conversation_id = m.conversation_id AND h.user_id = %(reader)s AND h.seq = m.seq)
             ELSE false END,
-       m.thread_seq, m.edited_seq, m.pinned_seq, m.deleted_seq,
+       m.thread_seq, e.seq, CASE WHEN m.pinned_seq <= (SELECT high FROM visible) THEN m.pinned_seq END, m.deleted_seq,
        e.seq, e.at, e.author, e.client_id, e.kind, e.sealed, e.target_seq, e.erased
 FROM chatd.messages AS m
-LEFT JOIN chatd.changes AS e ON e.conversation_id = m.conversation_id AND e.seq = m.edited_seq
+LEFT JOIN chatd.changes AS e ON e.conversation_id = m.conversation_id AND e.seq = CASE
+    WHEN m.edited_seq <= (SELECT high FROM visible) THEN m.edited_seq
+    WHEN m.edited_seq IS NOT NULL THEN (
+        SELECT max(o.seq) FROM chatd.changes AS o
+        WHERE o.conversation_id = m.conversation_id AND o.target_seq = m.seq AND o.kind = 'message.edited'
+          AND o.seq <= (SELECT high FROM visible)
+    ) END
 WHERE m.conversation_id = %(conversation)s AND m.seq > %(low)s AND m.seq < %(high)s
   AND m.seq > (SELECT low FROM visible) AND m.seq <= (SELECT high FROM visible){narrowed}
 ORDER BY m.seq {direction} LIMIT %(limit)s
@@ -36,7 +42,7 @@ SELECT conversation_id, seq, at, author, client_id, kind, sealed, target_seq, er
 WHERE conversation_id = %s AND target_seq = %s AND kind = 'message.edited' ORDER BY seq
 """
 THREAD = " AND m.thread_seq = %(thread)s"
-PINNED = " AND m.pinned_seq IS NOT NULL"
+PINNED = " AND m.pinned_seq IS NOT NULL AND m.pinned_seq <= (SELECT high FROM visible)"
 
 
 async def read_messages(pool: Pool, page: Page) -> list[KeptMessage]:

@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 from chatd.handlers.assembly import Stores
 from chatd.store import conversations, devices, log, reading
+from chatd.store.announcements import PostgresAnnouncements
 from chatd.store.conversations import PostgresConversations
 from chatd.store.devices import PostgresDevices
+from chatd.store.groups import PostgresGroups
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
 from chatd.store.memory_devices import MemoryDevices
+from chatd.store.memory_groups import MemoryAnnouncements, MemoryGroups
 from chatd.store.memory_reactions import MemoryReactions
 from chatd.store.memory_reading import MemoryReading
 from chatd.store.pool import Pool
@@ -29,6 +32,8 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         reactions=PostgresReactions(pool),
         reading=PostgresReading(pool, max_waiting=max_waiting, failed=failed),
         devices=PostgresDevices(pool, max_waiting=max_waiting, failed=failed),
+        groups=PostgresGroups(pool),
+        announcements=PostgresAnnouncements(pool),
     )
 
 
@@ -41,4 +46,6 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         reactions=MemoryReactions(database),
         reading=MemoryReading(database),
         devices=MemoryDevices(database),
+        groups=MemoryGroups(database),
+        announcements=MemoryAnnouncements(database),
     )

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
 from chatd.interfaces import IBus, ILog, ILogStore
 from chatd.records import Appended, Draft, Publication
-from chatd.state.directory import Directory
+from chatd.state.directory import Directory, RosterChanged
 from chatd.store.batcher import Batcher, Waiting
 from chatd.store.entries import placed, plain
 from chatd.store.refusals import Repeated
@@ -127,17 +127,29 @@ class LogWriter:
         publications: list[Publication] = []
         for pending, verdict in zip(batch, verdicts, strict=True):
             if isinstance(verdict, Appended):
-                self._learn(verdict)
+                self._learn(pending.item, verdict)
                 publications += self._publications(pending.item, verdict, found=found)
             if verdict is not None:
                 pending.settle(verdict)
         if publications:
             self._publish(publications, found=found)
 
-    def _learn(self, appended: Appended) -> None:
-        for roster in (appended.roster, *appended.elsewhere):
+    def _learn(self, draft: Draft, appended: Appended) -> None:
+        """Keep the rosters as they are now, and tell the other workers where that is not what was known."""
+        before = (draft.roster, *(one.roster for one in draft.elsewhere))
+        # Of a repeat there are none.
+        for old, roster in zip(before, (appended.roster, *appended.elsewhere), strict=False):
             if roster is not None:
                 self._directory.learn(roster)
+                if roster.access != old.access:
+                    self._signal(RosterChanged(conversation=roster.conversation, access=roster.access))
+
+    def _signal(self, changed: RosterChanged) -> None:
+        try:
+            self._bus.signal(changed)
+        except Exception as unforeseen:
+            # An edge, like publishing.
+            self._failed(unforeseen)
 
     def _publications(self, draft: Draft, appended: Appended, *, found: bool) -> Iterator[Publication]:
         """What was ``found`` goes out without its content, so that nobody is offered it: it may be as old as the log.

@@ -2,7 +2,15 @@
 
 from zope.interface.verify import verifyObject
 
-from chatd.interfaces import IConversationStore, IKeyStore, ILog, ILogStore, IReadingStore
+from chatd.interfaces import (
+    IAnnouncementStore,
+    IConversationStore,
+    IGroupStore,
+    IKeyStore,
+    ILog,
+    ILogStore,
+    IReadingStore,
+)
 from tests.kit.writing import Writing
 
 
@@ -11,6 +19,8 @@ def test_the_stores_are_what_they_say_they_are(stores):
     assert verifyObject(IConversationStore, stores.conversations)
     assert verifyObject(IKeyStore, stores.keys)
     assert verifyObject(IReadingStore, stores.reading)
+    assert verifyObject(IGroupStore, stores.groups)
+    assert verifyObject(IAnnouncementStore, stores.announcements)
 
 
 def test_the_log_writer_is_a_log(stores):

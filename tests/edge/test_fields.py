@@ -22,6 +22,7 @@ from msgspec.inspect import (
     Metadata,
     NoneType,
     StrType,
+    StructType,
     Type,
     UnionType,
     type_info,
@@ -88,6 +89,10 @@ def refused_by(type: Type) -> Iterator[str]:
     elif isinstance(type, DateTimeType):
         yield from ("null", "1", "1.5", "true", "[]", "{}", '"x"', '"noon"', DEEP, NOT_UNICODE)
         yield from ('"2030-01-01T12:00:00"', '"2030-13-01T12:00:00Z"', '"10000-01-01T12:00:00Z"')
+    elif isinstance(type, StructType):
+        yield from ("null", "[]", "1", '"x"', DEEP, '{"unknown": 1}')
+        for field in type.fields:
+            yield from (f'{{"{field.encode_name}": {value}}}' for value in refused_by(field.type))
     else:
         raise AssertionError(f"say what {type} must refuse")
 
@@ -105,7 +110,7 @@ def refused_texts(type: StrType) -> Iterator[str]:
 
 def valid_text(type: StrType) -> str:
     """A text that the type holds, if it is one of those that are known here."""
-    known = ("6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b", "x")
+    known = ("6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b", "x", "https://example.com/x")
     return next(text for text in known if re.search(type.pattern or "", text))
 
 

@@ -35,6 +35,28 @@ MORE: dict[str, Message] = {
     "conversation.unarchive": {"client_id": "unarchive"},
     "reading.hide": {"client_id": "hide"},
     "reading.show": {"client_id": "show"},
+    "group.update": {"client_id": "x", "title": "Mine"},
+    "group.transfer": {"client_id": "x", "user": "eve"},
+    "group.delete": {"client_id": "x"},
+    "member.add": {"client_id": "x", "users": ["eve"]},
+    "member.remove": {"client_id": "x", "user": "eve"},
+    "member.leave": {"client_id": "x"},
+    "member.role": {"client_id": "x", "user": "eve", "role": "owner"},
+    "member.ban": {"client_id": "x", "user": "eve"},
+    "member.unban": {"client_id": "x", "user": "eve"},
+    "member.mute": {"client_id": "x", "user": "eve", "until": "2999-01-01T00:00:00Z"},
+    "member.unmute": {"client_id": "x", "user": "eve"},
+    "invitation.send": {"client_id": "x", "user": "eve"},
+    "invitation.accept": {"client_id": "x"},
+    "invitation.decline": {"client_id": "x"},
+    "invitation.revoke": {"client_id": "x", "user": "eve"},
+    "join.request": {"client_id": "x"},
+    "join.cancel": {"client_id": "x"},
+    "join.approve": {"client_id": "x", "user": "eve"},
+    "join.deny": {"client_id": "x", "user": "eve"},
+    "announcement.post": {"client_id": "x", "text": "hear me"},
+    "announcement.read": {"seq": 1},
+    "announcement.readers": {"seq": 1},
 }
 """What a command needs besides a conversation."""
 
@@ -43,7 +65,7 @@ ASKING = [declaration for declaration in DECLARATIONS if "conversation" in decla
 
 @dataclass(frozen=True)
 class Stranger:
-    """Mallory, and the logs that are none of hers: alice's and bob's conversation, bob's queue, and nothing at all."""
+    """Mallory, and the logs that are none of hers: alice's and bob's, their group, bob's queue, and nothing at all."""
 
     client: Client
     http: HttpClient
@@ -55,11 +77,17 @@ def stranger(alice: Person, bob: Person, person: Callable[..., Person], server: 
     mallory = person("mallory", server)
     with alice.connect() as client:
         sent = client.ask("message.send", client_id="1", to=bob.name, text="between us")
+        group = client.ask("group.create", client_id="2", title="ours", members=[bob.name])
     with mallory.connect() as client:
         yield Stranger(
             client,
             mallory.http(),
-            {"theirs": sent["conversation"], "a queue": event_queue(bob.name), "absent": str(uuid4())},
+            {
+                "theirs": sent["conversation"],
+                "a group": group["conversation"],
+                "a queue": event_queue(bob.name),
+                "absent": str(uuid4()),
+            },
         )
 
 
@@ -90,6 +118,12 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "conversation.unarchive",
         "reading.hide",
         "reading.show",
+        *("group.get", "group.update", "group.transfer", "group.delete"),
+        *("member.add", "member.remove", "member.leave", "member.list", "member.role"),
+        *("member.ban", "member.unban", "ban.list", "member.mute", "member.unmute"),
+        *("invitation.send", "invitation.accept", "invitation.decline", "invitation.revoke", "invitation.list"),
+        *("join.request", "join.cancel", "join.approve", "join.deny", "join.list"),
+        *("announcement.post", "announcement.read", "announcement.readers"),
     }
 
 
@@ -104,9 +138,9 @@ def test_every_command_answers_alike_for_theirs_and_for_nothing(declaration: Dec
         fields = {field: value for field, value in fields.items() if f"{{{field}}}" not in route.path}
         response = stranger.http.post(path, **fields) if route.method == "POST" else stranger.http.get(path, **fields)
         responses.append((response.status, response.body, sorted(response.headers)))
-    assert errors == [errors[0]] * 3
+    assert errors == [errors[0]] * 4
     assert (errors[0]["code"], errors[0]["status"]) == ("not_found", 404)
-    assert responses == [responses[0]] * 3
+    assert responses == [responses[0]] * 4
     assert responses[0][0] == 404
     assert {member: responses[0][1][member] for member in errors[0]} == errors[0]
 

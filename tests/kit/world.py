@@ -18,7 +18,7 @@ from chatd.interfaces import IRelations
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import Limits, Tokens
+from chatd.settings import Groups, Limits, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -70,14 +70,17 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS, ``groups`` from the defaults; ``relations`` are those of strangers unless they are
+    given; ``unreadable`` and ``failed`` are what would be logged.
     """
 
     def __init__(
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
+        *,
         relations: IRelations | None = None,
+        groups: Groups | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -109,6 +112,7 @@ class Chat:
                     relations=relations or Strangers(),
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     tokens=Tokens(),
+                    groups=groups or Groups(),
                     now=lambda: self.now,
                 )
             ),

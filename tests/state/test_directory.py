@@ -6,7 +6,7 @@ import pytest
 
 from chatd.errors import NotFound
 from chatd.records import MEMBER, Membership, Roster, plain_roster
-from chatd.state.directory import Directory
+from chatd.state.directory import Directory, RosterChanged
 from chatd.store.memory import MemoryConversations, MemoryDatabase
 from tests.kit.at_once import at_once
 
@@ -131,3 +131,12 @@ def test_the_least_recently_used_goes_first(directory: Directory, store: Countin
         at_once(directory.shared(name, "alice"))
     assert [name for name in "abc" if directory.known(name)] == ["a", "c"]
     assert store.asked == ["a", "b", "c"]
+
+
+def test_what_is_older_than_what_was_changed_elsewhere_is_looked_up_again(directory: Directory) -> None:
+    at_once(directory.roster("a"))
+    directory.heed(RosterChanged(conversation="a", access=0))
+    directory.heed(RosterChanged(conversation="b", access=1))
+    assert directory.known("a") is not None
+    directory.heed(RosterChanged(conversation="a", access=1))
+    assert directory.known("a") is None

@@ -14,8 +14,10 @@ from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
 from chatd.records import MAX_UNREAD, Ack, Moved, Page, Read, Revision
+from chatd.store import announcements as announcement_store
 from chatd.store import changes, hidden, listing, outcomes, pages, personal, reactions, reading, tallies
 from chatd.store import conversations as conversation_store
+from chatd.store import groups as group_store
 from chatd.store import keys as key_store
 from chatd.store import log as log_store
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
@@ -194,6 +196,17 @@ STATEMENTS = {
     "reactions of one kind": (tallies.REACTIONS.format(narrowed=tallies.ONE_MARK), REACTED),
     "hide": (hidden.HIDE, (plain_array([id(1)]), text_array(["user-1"]), plain_array([2]))),
     "keys": (key_store.KEYS, (text_array("ab"),)),
+    "what stands at some places": (log_store.AT, (plain_array([id(1), id(2)]), plain_array([1, 2]))),
+    "a group": (group_store.GROUP, ("user-1", id(1))),
+    "members": (group_store.PEOPLE, (id(1), "member", "a", "2026-01-01", LIMIT)),
+    "invitations": (
+        group_store.INVITATIONS,
+        {"user": "busy", "now": "2026-01-01", "after": id(2), "limit": LIMIT},
+    ),
+    "must reads": (announcement_store.MUST_READS, (plain_array([id(1)]), plain_array([2]))),
+    "confirm": (announcement_store.CONFIRM, {"conversation": id(1), "seq": 2, "user": "user-1"}),
+    "how many confirmed": (announcement_store.CONFIRMED, (id(1), 2)),
+    "who confirmed": (announcement_store.CONFIRMATIONS, (id(1), 2, "", LIMIT)),
 }
 
 

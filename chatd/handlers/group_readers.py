@@ -1,0 +1,40 @@
+"""Reading about the people in and around groups: who may, always as things are now, and page by page."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from chatd.errors import Forbidden, NotFound
+from chatd.handlers.rights import Action, allows, least_role
+from chatd.interfaces import IGroupStore
+from chatd.records import Enlisted, Group, Record, Standing
+
+
+class People(Record, frozen=True, kw_only=True, gc=False):
+    """One page; ``next`` is behind whom the next one begins, None on the last."""
+
+    people: list[Enlisted]
+    next: str | None
+
+
+class GroupReaders:
+    """Answers members who may know, and nobody else."""
+
+    def __init__(self, store: IGroupStore, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    async def group(self, conversation: str, user: str, action: Action | None = None) -> Group:
+        """A group that ``user`` is a member of and may do this in; raises NotFound or Forbidden."""
+        group = await self._store.group(conversation, user)
+        membership = None if group is None else group.membership
+        if group is None or membership is None or membership.standing != "member":
+            raise NotFound
+        if action is not None and not allows(action, group.rules, membership.role):
+            raise Forbidden(f"Here it takes the role {least_role(action, group.rules)} to {action.value}.")
+        return group
+
+    async def people(self, conversation: str, standing: Standing, after: str | None, limit: int) -> People:
+        """A page of those who stand to a group so. What is read costs the same wherever the page begins."""
+        found = await self._store.people(conversation, standing, after or "", self._now(), limit + 1)
+        page = found[:limit]
+        return People(people=page, next=page[-1].user if len(found) > limit else None)
