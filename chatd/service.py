@@ -24,16 +24,19 @@ from twisted.python.failure import Failure
 
 from chatd.auth.configured import ConfiguredKeys
 from chatd.bus.local import LocalBus
+from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
 from chatd.edge.metrics import Metrics, MetricsSite
 from chatd.edge.site import build_site
 from chatd.edge.tls import context_factory
 from chatd.edge.websocket import ConnectionFactory
+from chatd.errors import ServerError
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
+from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
-from chatd.records import Entry
+from chatd.records import Claims, Entry
 from chatd.router import Router
 from chatd.security.jwks import KeySet, KeySetError
 from chatd.security.keyring import Keyring, MasterKeyError, MasterKeys
@@ -43,7 +46,7 @@ from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
-from chatd.state.relations import Strangers
+from chatd.state.relations import Relations
 from chatd.store import migrate
 from chatd.store.pool import Pool
 from chatd.store.stores import PREPARED, postgres_stores
@@ -195,6 +198,14 @@ def build_worker(
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
     hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
     bus.subscribe(hub.receive, hub.notice, exchange.heed)
+    relations = Relations(
+        stores.relations,
+        exchange,
+        reactor.seconds,
+        policy=settings.contacts.policy,
+        contacts=AskedContacts(settings.contacts, reactor),
+    )
+    introductions = Introductions(stores.profiles, authors, reader, bus)
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
     handlers = assemble(
         Parts(
@@ -206,9 +217,10 @@ def build_worker(
             directory=directory,
             authors=authors,
             reader=reader,
-            relations=Strangers(),
+            relations=relations,
             limits=limits,
             now=_now,
+            seconds=reactor.seconds,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
@@ -226,6 +238,7 @@ def build_worker(
         now=time.time,
         ready=lambda: worker.ready,
         features=tuple(declaration.name for declaration in router.declarations),
+        arrived=partial(_arrived, introductions),
     )
     connections = ConnectionFactory(gateway)
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
@@ -251,6 +264,23 @@ def build_worker(
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _arrived(introductions: Introductions, claims: Claims) -> None:
+    """In the background: nobody waits for what a token says of its person."""
+    if introductions.are_news(claims):
+        Deferred.fromCoroutine(_introduce(introductions, claims)).addErrback(_log_introduction)
+
+
+async def _introduce(introductions: Introductions, claims: Claims) -> None:
+    try:
+        await introductions.introduce(claims)
+    except ServerError as error:
+        log.warn("a profile was not taken from a token: {detail}", detail=error.detail)
+
+
+def _log_introduction(failure: Failure) -> None:
+    log.failure("a profile could not be taken from a token", failure)
 
 
 def _endpoint(settings: Settings, reactor: Any) -> IStreamServerEndpoint:

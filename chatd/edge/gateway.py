@@ -9,15 +9,20 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
 from chatd.interfaces import ITokenVerifier
+from chatd.records import Claims
 from chatd.router import Lanes, Router
 from chatd.settings import Settings
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Hub
 
 
+def _nothing(claims: Claims) -> None:
+    """Where nobody wants to know who comes."""
+
+
 @dataclass(frozen=True)
 class Gateway:
-    """One worker's way in.
+    """One worker's way in. ``arrived`` is told of each token that holds, once for a connection or HTTP request.
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
     monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve.
@@ -32,6 +37,7 @@ class Gateway:
     now: Callable[[], float]
     ready: Callable[[], bool]
     features: tuple[str, ...]
+    arrived: Callable[[Claims], None] = _nothing
 
 
 class RequestCaller:

@@ -133,6 +133,7 @@ class RestResource:
         claims = await self._gateway.verifier.verify(token)
         socket.authenticated()
         request.asker = claims.user
+        self._gateway.arrived(claims)
         return RequestCaller(claims.user, device, f"http-{next(self._callers)}")
 
 

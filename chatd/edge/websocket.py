@@ -125,6 +125,7 @@ class ConnectionHandler(GuardedProtocol):
             self.factory.gateway.hub.attach(self.user, self.delivery)
             self.factory.authenticated(self)
             log.debug("{id} is {user} on {device}", id=self.id, user=self.user, device=device)
+        self.factory.gateway.arrived(claims)
         self._outbox.reply(self._form.encode(self.factory.hello(self, claims)))
 
     def run(self, command: Command) -> None:

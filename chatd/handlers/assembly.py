@@ -10,9 +10,20 @@ from chatd.handlers.kinds import Reader
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
+from chatd.handlers.profiles import Profiles
+from chatd.handlers.relationships import Relationships
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations
+from chatd.interfaces import (
+    IBus,
+    IConversationStore,
+    IKeyStore,
+    ILog,
+    ILogStore,
+    IProfileStore,
+    IRelations,
+    IRelationStore,
+)
 from chatd.settings import Limits
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -27,11 +38,16 @@ class Stores:
     log: ILogStore
     conversations: IConversationStore
     keys: IKeyStore
+    relations: IRelationStore
+    profiles: IProfileStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the handlers of one worker stand on. ``now`` tells times that know their zone."""
+    """What the handlers of one worker stand on.
+
+    ``now`` tells times that know their zone, ``seconds`` those of a clock that is never set.
+    """
 
     stores: Stores
     log: ILog
@@ -44,13 +60,14 @@ class Parts:
     relations: IRelations
     limits: Limits
     now: Callable[[], datetime]
+    seconds: Callable[[], float]
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
     """One instance of each class in :data:`~chatd.handlers.catalogue.HANDLERS`."""
     stores, directory, authors, reader = parts.stores, parts.directory, parts.authors, parts.reader
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
-    opening = Opening(stores.conversations, directory, authors, parts.bus)
+    opening = Opening(stores.conversations, directory, authors, parts.bus, parts.relations)
     return (
         Messages(parts.log, directory, opening, authors, sizes=sizes),
         Revisions(
@@ -65,7 +82,19 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             delete_seconds=parts.limits.delete_seconds,
         ),
         History(stores.log, directory, reader),
-        Conversations(stores.conversations, directory, parts.bus),
+        Conversations(stores.conversations, directory, parts.bus, parts.relations),
+        Relationships(parts.log, stores.relations, authors, parts.bus),
+        Profiles(
+            parts.log,
+            stores.profiles,
+            authors,
+            reader,
+            parts.bus,
+            parts.relations,
+            parts.exchange,
+            parts.seconds,
+            sizes=sizes,
+        ),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
     )

@@ -6,14 +6,45 @@ from chatd.handlers.kinds import Kind
 from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
+from chatd.handlers.profiles import PROFILE, Profiles
+from chatd.handlers.relationships import (
+    BLOCK_ADDED,
+    BLOCK_REMOVED,
+    FOLLOWED,
+    FOLLOWING_ADDED,
+    FOLLOWING_REMOVED,
+    Relationships,
+)
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (
+    Messages,
+    Revisions,
+    History,
+    Conversations,
+    Relationships,
+    Profiles,
+    Resuming,
+    Liveness,
+)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED)
+KINDS: tuple[Kind, ...] = (
+    MESSAGE,
+    EDITED,
+    DELETED,
+    PINNED,
+    UNPINNED,
+    CREATED,
+    FOLLOWING_ADDED,
+    FOLLOWING_REMOVED,
+    BLOCK_ADDED,
+    BLOCK_REMOVED,
+    FOLLOWED,
+    PROFILE,
+)

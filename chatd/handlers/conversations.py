@@ -11,7 +11,7 @@ from msgspec import Meta
 from chatd.errors import Invalid, NotFound
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import PageSize
-from chatd.interfaces import IBus, IConversationStore
+from chatd.interfaces import IBus, IConversationStore, IRelations
 from chatd.records import Ack, ConversationKind
 from chatd.state.directory import Directory
 from chatd.wire.commands import Command, Done, Reply, Route, command
@@ -96,10 +96,11 @@ class ConversationDelivered(EphemeralEvent, frozen=True, kw_only=True, tag="conv
 class Conversations:
     """The commands about conversations as a whole."""
 
-    def __init__(self, store: IConversationStore, directory: Directory, bus: IBus) -> None:
+    def __init__(self, store: IConversationStore, directory: Directory, bus: IBus, relations: IRelations) -> None:
         self._store = store
         self._directory = directory
         self._bus = bus
+        self._relations = relations
 
     @command(
         Get,
@@ -162,17 +163,20 @@ class Conversations:
         """Acknowledge delivery, cumulatively, for the caller's device.
 
         Cursors only move forward: acknowledging less again changes nothing, so repeats need no ``client_id``; one is
-        accepted for uniformity. The other members are told when any device of the caller has been reached further.
+        accepted for uniformity. The other members are told when any device of the caller has been reached further,
+        but for those whom a block keeps apart.
         """
         await self._directory.check_reader(ack.conversation, caller.user)
         moved = await self._store.acknowledge(
             Ack(user=caller.user, device=caller.device, conversation=ack.conversation, seq=ack.seq)
         )
         if moved:
-            members = (await self._directory.roster(ack.conversation)).members
-            if len(members) > 1:
+            members = (await self._directory.roster(ack.conversation)).members.keys()
+            apart = await self._relations.apart(caller.user) if len(members) > 1 else frozenset[str]()
+            told = members - apart if apart else members
+            if len(told) > 1:
                 self._bus.notify(
-                    members, ConversationDelivered(conversation=ack.conversation, user=caller.user, seq=ack.seq)
+                    told, ConversationDelivered(conversation=ack.conversation, user=caller.user, seq=ack.seq)
                 )
         return Done()
 

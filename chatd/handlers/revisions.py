@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
-from chatd.handlers.access import check_mentions, check_sees
+from chatd.handlers.access import check_mentions, check_sees, check_unblocked
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
@@ -167,6 +167,7 @@ class VersionList(Reply, frozen=True, kw_only=True):
 def _may_alter(user: str, target: int, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, target)
+    check_unblocked(roster)
     check_mentions(roster, mentions)
     return roster
 

@@ -15,11 +15,12 @@ import psycopg2
 from chatd.errors import ChatdError, Conflict
 from chatd.records import Appended, Draft, Membership, MessageState, Roster, Rules
 from chatd.store.arrays import nullable_array, plain_array, text_array
-from chatd.store.decisions import LogState, Place, beginnings, decide, named, targets
+from chatd.store.decisions import LogState, Place, beginnings, decide, named, pairs, targets
 from chatd.store.outcomes import write
 from chatd.store.pool import Pool
 from chatd.store.prepared import UNFIT
 from chatd.store.refusals import Refused, Repeated
+from chatd.store.relations import load_ties
 from chatd.store.transaction import Cursor
 
 BEGIN = """
@@ -88,7 +89,7 @@ async def _change(cursor: Cursor, drafts: Sequence[Draft]) -> list[Verdict]:
     logs, now = await _locked(cursor, drafts)
     known = verdicts(await cursor.query(REPEATS, names(drafts)), drafts)
     states = await _states(cursor, targets(drafts))
-    outcome = decide(drafts, known, logs, states, now)
+    outcome = decide(drafts, known, logs, states, now, await load_ties(cursor, pairs(drafts)))
     await write(cursor, outcome, logs)
     return outcome.verdicts
 

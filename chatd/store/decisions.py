@@ -12,11 +12,16 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from chatd.errors import ChatdError, NotFound
-from chatd.records import Appended, Draft, Effect, Entry, Membership, MessageState, Roster
+from chatd.records import STRANGERS, Appended, Draft, Effect, Entry, Membership, MessageState, Related, Roster, Tie
+from chatd.state.queues import queue_roster
 from chatd.store.entries import MESSAGE, placed
 
 Place = tuple[str, int]
 """A conversation and a ``seq`` in it."""
+
+
+Pair = tuple[str, str]
+"""Two people: how the first stands to the second."""
 
 
 class LogState:
@@ -79,7 +84,15 @@ def beginnings(drafts: Iterable[Draft]) -> dict[str, Roster]:
             found.setdefault(elsewhere.roster.conversation, elsewhere.roster)
         for notice in draft.notices:
             found.setdefault(notice.conversation, notice.roster)
+        if draft.relating is not None:
+            queue = queue_roster(draft.relating.other)
+            found.setdefault(queue.conversation, queue)
     return found
+
+
+def pairs(drafts: Iterable[Draft]) -> list[Pair]:
+    """Whose ties have to be loaded."""
+    return list(dict.fromkeys((draft.author, draft.relating.other) for draft in drafts if draft.relating))
 
 
 def named(drafts: Iterable[Draft]) -> set[str]:
@@ -94,17 +107,19 @@ def decide(
     logs: Mapping[str, LogState],
     messages: Mapping[Place, MessageState],
     now: datetime,
+    ties: Mapping[Pair, Tie],
 ) -> Outcome:
     """Decide on ``drafts`` in their order. ``known`` are the verdicts on those that stand in the log already.
 
-    ``logs`` are advanced as they will stand; ``messages`` are those of :func:`targets` that exist.
+    ``logs`` are advanced as they will stand; ``messages`` are those of :func:`targets` that exist, ``ties`` those of
+    :func:`pairs`.
     """
     outcome = Outcome(verdicts=[])
-    current = dict(messages)
+    current, related = dict(messages), dict(ties)
     for draft, verdict in zip(drafts, known, strict=True):
         if verdict is None:
             try:
-                verdict = _decide(draft, logs, current, now, outcome)
+                verdict = _decide(draft, logs, current, related, now, outcome)
             except ChatdError as refusal:
                 verdict = refusal
         outcome.verdicts.append(verdict)
@@ -112,7 +127,12 @@ def decide(
 
 
 def _decide(
-    draft: Draft, logs: Mapping[str, LogState], current: dict[Place, MessageState], now: datetime, outcome: Outcome
+    draft: Draft,
+    logs: Mapping[str, LogState],
+    current: dict[Place, MessageState],
+    related: dict[Pair, Tie],
+    now: datetime,
+    outcome: Outcome,
 ) -> Appended:
     """Everything that may refuse comes first; only then is anything changed."""
     log = logs.get(draft.conversation)
@@ -120,6 +140,7 @@ def _decide(
         raise NotFound
     seq = log.last_seq + 1
     before, roster = log.roster, draft.decide(log.roster, seq)
+    tie = None if draft.relating is None else draft.relating.relate(related.get(_pair(draft), STRANGERS))
     thread = _thread(draft, current)
     revised = _revised(draft, current, seq)
     others = [(logs[one.roster.conversation], one) for one in draft.elsewhere]
@@ -141,6 +162,9 @@ def _decide(
     outcome.entries.append(entry)
     outcome.receipts.append((draft, entry))
     outcome.effects += ((effect, entry) for effect in draft.effects)
+    if tie is not None:
+        _relate(*_pair(draft), tie, related)
+        outcome.effects.append((Related(user=draft.author, other=_pair(draft)[1], tie=tie), entry))
     return Appended(
         conversation=draft.conversation,
         seq=seq,
@@ -169,6 +193,22 @@ def _revised(draft: Draft, current: Mapping[Place, MessageState], seq: int) -> M
     if state is None:
         raise NotFound("There is no such message.")
     return draft.revision.revise(state, seq)
+
+
+def _pair(draft: Draft) -> Pair:
+    assert draft.relating is not None
+    return draft.author, draft.relating.other
+
+
+def _relate(user: str, other: str, tie: Tie, related: dict[Pair, Tie]) -> None:
+    """Both see it: the next change in the batch may be the other's."""
+    related[user, other] = tie
+    related[other, user] = mirrored(tie)
+
+
+def mirrored(tie: Tie) -> Tie:
+    """The same, as the other sees it."""
+    return Tie(follows=tie.followed, followed=tie.follows, blocks=tie.blocked, blocked=tie.blocks)
 
 
 def _target(draft: Draft) -> int:

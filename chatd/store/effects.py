@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.records import Effect, Entry
+from chatd.records import Effect, Entry, ProfileGiven, Related
+from chatd.store.profiles import write_profiles
+from chatd.store.relations import write_ties
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -11,7 +13,10 @@ Written = Sequence[tuple[Any, Entry]]
 
 Writer = Callable[[Cursor, Written], Awaitable[None]]
 
-WRITERS: Final[Mapping[type[Effect], Writer]] = {}
+WRITERS: Final[Mapping[type[Effect], Writer]] = {
+    Related: write_ties,
+    ProfileGiven: write_profiles,
+}
 """In the order in which they run."""
 
 

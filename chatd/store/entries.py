@@ -11,10 +11,13 @@ MESSAGE: Final = "message.created"
 EDITED: Final = "message.edited"
 """The kind of entry that replaces what a message says."""
 
+PROFILE: Final = "profile.updated"
+"""The kind of entry that says what its author's profile is."""
+
 
 def plain(draft: Draft) -> bool:
     """Whether this is a message that changes nothing but the end of its log."""
-    more = draft.begins or draft.revision or draft.elsewhere or draft.notices or draft.effects
+    more = draft.begins or draft.revision or draft.elsewhere or draft.notices or draft.effects or draft.relating
     return draft.kind == MESSAGE and not more
 
 

@@ -30,9 +30,10 @@ from chatd.records import (
     WrappedKey,
     plain_roster,
 )
-from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
+from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, pairs, targets
 from chatd.store.entries import EDITED, MESSAGE, placed
 from chatd.store.memory_effects import WRITERS
+from chatd.store.memory_people import People
 from chatd.store.refusals import Repeated
 
 RECENT = timedelta(minutes=1)
@@ -111,6 +112,7 @@ class MemoryDatabase:
         self.logs: dict[str, _Log] = {}
         self.receipts: dict[tuple[str, str], tuple[Appended, bytes]] = {}
         self.keys: dict[str, WrappedKey] = {}
+        self.people = People(now)
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))
@@ -173,7 +175,7 @@ class MemoryLog:
             if conversation in database.logs and seq in database.logs[conversation].states
         }
         known = [self._repeat(draft) for draft in drafts]
-        outcome = decide(drafts, known, states, messages, database.now())
+        outcome = decide(drafts, known, states, messages, database.now(), database.people.ties(pairs(drafts)))
         self._write(outcome, states)
         return outcome.verdicts
 
@@ -263,7 +265,7 @@ class MemoryConversations:
         log = self._database.logs.get(conversation)
         if log is None:
             self._database.create(conversation, kind, members)
-        elif log.roster.opened or any(one.blocking for one in log.roster.members.values()):
+        elif log.roster.opened or log.roster.blocked:
             return []
         else:
             log.roster = replace(log.roster, opened=True, access=log.roster.access + 1)
@@ -288,7 +290,7 @@ class MemoryConversations:
     async def membership(self, conversation: str, user: str) -> Membership | None:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         log = self._database.logs.get(conversation)
-        return None if log is None else log.people.get(user)
+        return None if log is None or not log.roster.opened else log.people.get(user)
 
     async def marks(self, conversation: str) -> list[Delivered]:
         """See :class:`~chatd.interfaces.IConversationStore`."""

@@ -10,6 +10,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from chatd.bus.local import LocalBus
+from chatd.contacts.memory import MemoryContacts
 from chatd.errors import OutcomeUnknown
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
@@ -17,7 +18,7 @@ from chatd.handlers.kinds import Reader
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import Limits
+from chatd.settings import ContactPolicy, Limits
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -25,7 +26,7 @@ from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
-from chatd.state.relations import Strangers
+from chatd.state.relations import Relations
 from chatd.store.memory import MemoryConversations, MemoryDatabase
 from chatd.store.stores import memory_stores
 from chatd.store.writer import LogWriter
@@ -69,16 +70,19 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged. ``seconds`` is a clock that
+    stands still. ``contacts`` are asked with the policy ``ask``.
     """
 
     def __init__(
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
+        policy: ContactPolicy = "anyone",
         **limits: Any,
     ) -> None:
         self.now = NOON
+        self.seconds = 0.0
         seconds = count()
         self.database = database or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
         self.unreadable: list[tuple[Entry, str]] = []
@@ -86,13 +90,17 @@ class Chat:
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
         self.bus = bus = LocalBus()
-        stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
-        authors = Authors(stores.keys, Keyring(masters))
+        self.stores = stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
+        self.authors = authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
-        reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
+        self.reader = reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
+        self.contacts = MemoryContacts()
+        self.relations = Relations(
+            stores.relations, exchange, lambda: self.seconds, policy=policy, contacts=self.contacts
+        )
         self.router = Router(
             assemble(
                 Parts(
@@ -104,9 +112,10 @@ class Chat:
                     directory=directory,
                     authors=authors,
                     reader=reader,
-                    relations=Strangers(),
+                    relations=self.relations,
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     now=lambda: self.now,
+                    seconds=lambda: self.seconds,
                 )
             ),
             lambda command, error: self.failed.append((command, error)),
