@@ -115,14 +115,14 @@ async def _locked(cursor: Cursor, drafts: Sequence[Draft]) -> tuple[dict[str, Lo
     new = await _begin(cursor, [roster for roster in begun.values() if roster.kind != "queue"])
     queues = {id: roster for id, roster in begun.items() if roster.kind == "queue"}
     rows = await cursor.query(LOCK, (plain_array(sorted(named(drafts) - queues.keys())),))
-    at_hand = {(draft.conversation, draft.roster.access): draft.roster for draft in drafts}
-    at_hand |= {(roster.conversation, roster.access): roster for roster in begun.values()}
-    unknown = [row[0] for row in rows if row[0] not in new and (row[0], row[2]) not in at_hand]
+    # What would have begun unopened may be there, open, with its first rights.
+    at_hand = {_version(roster): roster for roster in (*(draft.roster for draft in drafts), *begun.values())}
+    unknown = [row[0] for row in rows if row[0] not in new and (row[0], row[2], row[9]) not in at_hand]
     loaded = await _load_rosters(cursor, unknown, rows)
     logs, now = {}, None
     for row in rows:
-        conversation, access, last_seq, now = row[0], row[2], row[11], row[12]
-        roster = loaded.get(conversation) or at_hand.get((conversation, access)) or begun[conversation]
+        conversation, access, opened, last_seq, now = row[0], row[2], row[9], row[11], row[12]
+        roster = loaded.get(conversation) or at_hand.get((conversation, access, opened)) or begun[conversation]
         logs[conversation] = LogState(roster, last_seq, begun=conversation in new)
     if queues:
         readers = text_array(next(iter(roster.members)) for roster in queues.values())
@@ -131,6 +131,11 @@ async def _locked(cursor: Cursor, drafts: Sequence[Draft]) -> tuple[dict[str, Lo
     if now is None:
         [[now]] = await cursor.query("SELECT now()")
     return logs, now
+
+
+def _version(roster: Roster) -> tuple[str, int, bool]:
+    """What is the same of two rosters only where they are the same."""
+    return roster.conversation, roster.access, roster.opened
 
 
 async def _begin(cursor: Cursor, rosters: Sequence[Roster]) -> set[str]:

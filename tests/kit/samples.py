@@ -20,7 +20,7 @@ from msgspec.inspect import (
     type_info,
 )
 
-TEXTS = ("x", "6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b")
+TEXTS = ("x", "6b4d2f0e-8f5b-8c1d-9a53-0a8f5a3f1c2b", "https://x")
 """One of these is valid wherever a text is."""
 
 Path = tuple[str, ...]
