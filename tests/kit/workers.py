@@ -115,7 +115,7 @@ class Person:
         self.user = user
         self.lanes = Lanes()
 
-    def ask(self, name: str, **fields: Any) -> Deferred[Any]:
+    def ask(self, name: str, /, **fields: Any) -> Deferred[Any]:
         """The reply, or the error."""
         return self._worker.dispatch(self, name, fields)
 

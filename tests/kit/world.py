@@ -157,12 +157,12 @@ class Asker:
     def queue(self) -> str:
         return event_queue(self.user)
 
-    def start(self, name: str, **fields: Any) -> Watch:
+    def start(self, name: str, /, **fields: Any) -> Watch:
         """Ask, and see how far it has come."""
         command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
         return Watch(self.chat.router.dispatch(self, command))
 
-    def ask(self, name: str, **fields: Any) -> Any:
+    def ask(self, name: str, /, **fields: Any) -> Any:
         """The reply; raises the error that was answered."""
         return self.start(name, **fields).result
 

@@ -8,7 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 from chatd.errors import Forbidden
-from chatd.records import Cursor
+from chatd.records import Cursor, Tie
 from chatd.state.ids import direct, event_queue
 from tests.kit.stores import migrated, new_client_id, new_user, postgres_stores
 from tests.kit.until import until
@@ -38,7 +38,7 @@ class Stream:
         self.who, self.other, self.seqs, self.last_began = who, other, [], 0.0
 
     async def run(self):
-        while True:
+        for _ in range(10_000):
             self.last_began = reactor.seconds()
             try:
                 sent = await self.who.ask("message.send", client_id=new_client_id(), to=self.other, text="x")
@@ -46,6 +46,7 @@ class Stream:
                 return
             self.seqs.append(sent.seq)
             self.last_acknowledged_began = self.last_began
+        raise AssertionError("nothing is refused")
 
 
 @pytest_twisted.ensureDeferred
@@ -142,3 +143,25 @@ async def test_a_block_is_noticed_by_every_worker_at_once(start_pool):
     await alice.ask("user.unblock", client_id="2", user=bob)
     for worker in (one, other):
         assert await worker.relations.apart(bob) == frozenset()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_follows_and_blocks_each_other_at_once_ends_up_apart(start_pool):
+    failed = []
+    (one, kept), (other, _) = await two_workers(start_pool, failed)
+    for _ in range(10):
+        alice, bob = one.person(new_user("alice")), other.person(new_user("bob"))
+        outcomes = await settled(
+            [
+                alice.ask("user.follow", client_id="1", user=bob.user),
+                bob.ask("user.follow", client_id="1", user=alice.user),
+                bob.ask("user.block", client_id="2", user=alice.user),
+                alice.ask("user.block", client_id="2", user=bob.user),
+                alice.ask("message.send", client_id="3", to=bob.user, text="hi"),
+            ]
+        )
+        assert not any(isinstance(outcome, Exception) for outcome in outcomes[2:4])
+        assert await kept.relations.tie(alice.user, bob.user) == Tie(blocks=True, blocked=True)
+        roster = await kept.conversations.roster(direct(alice.user, bob.user))
+        assert [one.blocking for one in roster.members.values()] == [True, True]
+    assert failed == []
