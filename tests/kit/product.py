@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.1)
                 self._answer(200, JSON, json.dumps({"allowed": allowed}).encode())
             case "redirect":
-                self._answer(307, JSON, ALLOWED, Location="/elsewhere")
+                self._answer(303, JSON, ALLOWED, Location="/elsewhere")
             case "huge":
                 self._start(200, {"Content-Type": JSON, "Content-Length": str(HUGE)})
                 for _ in range(HUGE // 65536):
