@@ -175,7 +175,7 @@ class IContacts(Interface):
     """The product's own decision on who may contact whom, for those whom no block keeps apart."""
 
     def allows(user: str, other: str, purpose: Purpose) -> Awaitable[bool]:
-        """Whether ``user`` may contact ``other``; raises Unavailable or Overloaded where that cannot be found out."""
+        """Whether ``user`` may contact ``other``; raises Unavailable where that cannot be found out."""
 
 
 class IRelationStore(Interface):

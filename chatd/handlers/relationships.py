@@ -132,20 +132,20 @@ class ListBlocks(Command, frozen=True, kw_only=True, tag="block.list"):
     limit: PageSize = 50
 
 
-class Related(msgspec.Struct, frozen=True, kw_only=True):
+class ListedPerson(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody in such a list, and since when."""
 
     user: UserId
     since: datetime
 
 
-class RelatedPage(Reply, frozen=True, kw_only=True):
+class PeoplePage(Reply, frozen=True, kw_only=True):
     """By the code points of the names. ``next`` is the cursor of the next page, null on the last one.
 
     Whoever is there all the while that the pages are read stands on exactly one of them.
     """
 
-    users: list[Related]
+    users: list[ListedPerson]
     next: UserId | None
 
 
@@ -312,39 +312,39 @@ class Relationships:
 
     @command(
         ListFollowing,
-        reply=RelatedPage,
+        reply=PeoplePage,
         route=Route("GET", "/v1/following"),
         errors=(Invalid,),
     )
-    async def following(self, caller: Caller, ask: ListFollowing) -> RelatedPage:
+    async def following(self, caller: Caller, ask: ListFollowing) -> PeoplePage:
         """List those whom the caller follows."""
         return await self._page("follows", caller, ask)
 
     @command(
         ListFollowers,
-        reply=RelatedPage,
+        reply=PeoplePage,
         route=Route("GET", "/v1/followers"),
         errors=(Invalid,),
     )
-    async def followers(self, caller: Caller, ask: ListFollowers) -> RelatedPage:
+    async def followers(self, caller: Caller, ask: ListFollowers) -> PeoplePage:
         """List those who follow the caller."""
         return await self._page("followers", caller, ask)
 
     @command(
         ListBlocks,
-        reply=RelatedPage,
+        reply=PeoplePage,
         route=Route("GET", "/v1/blocks"),
         errors=(Invalid,),
     )
-    async def blocks(self, caller: Caller, ask: ListBlocks) -> RelatedPage:
+    async def blocks(self, caller: Caller, ask: ListBlocks) -> PeoplePage:
         """List those whom the caller blocks. Who blocks the caller is told to nobody."""
         return await self._page("blocks", caller, ask)
 
-    async def _page(self, side: Side, caller: Caller, ask: Listing) -> RelatedPage:
+    async def _page(self, side: Side, caller: Caller, ask: Listing) -> PeoplePage:
         found = await self._store.page(side, caller.user, ask.cursor or "", ask.limit + 1)
         page = found[: ask.limit]
-        return RelatedPage(
-            users=[Related(user=one.user, since=one.since) for one in page],
+        return PeoplePage(
+            users=[ListedPerson(user=one.user, since=one.since) for one in page],
             next=page[-1].user if len(found) > ask.limit else None,
         )
 

@@ -94,7 +94,7 @@ class Relations:
 
 @implementer(IRelations)
 class Strangers:
-    """People of whom nothing is known: nobody has blocked anybody, and everybody may be written to."""
+    """The twin for whatever is about something else: nobody has blocked anybody, and everybody may be written to."""
 
     async def apart(self, user: str) -> frozenset[str]:
         """See :class:`~chatd.interfaces.IRelations`."""

@@ -1,5 +1,6 @@
 """Profiles: one's own to give, others' to read, and nothing of them where a block stands."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from msgspec.structs import replace
 from chatd.errors import Conflict, OutcomeUnknown, TooLarge
 from chatd.handlers.introductions import Introductions
 from chatd.handlers.profiles import KEPT_SECONDS, Profile, ProfileUpdated
-from chatd.records import Claims
+from chatd.records import Claims, Entry
 from chatd.security.sealing import Unreadable
+from chatd.store.memory_people import MemoryProfiles
 from chatd.wire.events import LogEvent
 from tests.kit.at_once import at_once
 from tests.kit.stores import new_client_id
@@ -204,6 +206,24 @@ def test_what_a_person_said_themselves_stands(chat: Chat, alice: Asker, bob: Ask
     update(alice, name="Me")
     arrive(known, claims("Alicia"))
     arrive(introductions(chat), claims("Alicia"))
+    assert name(bob, "alice") == "Me"
+
+
+class Overtaken(MemoryProfiles):
+    """Right after a look at her profile, alice gives one herself."""
+
+    def __init__(self, chat: Chat) -> None:
+        super().__init__(chat.database.people)
+        self._chat = chat
+
+    async def profiles(self, users: Sequence[str]) -> list[Entry]:
+        found = await super().profiles(users)
+        update(self._chat.http("alice"), name="Me")
+        return found
+
+
+def test_what_a_person_says_at_the_same_moment_stands_too(chat: Chat, bob: Asker) -> None:
+    arrive(Introductions(Overtaken(chat), chat.authors, chat.reader, chat.bus), claims("Alice"))
     assert name(bob, "alice") == "Me"
 
 

@@ -53,12 +53,10 @@ class Product:
         self.under_way = self.most_under_way = 0
         self.gone = Event()
         self.closing = Event()
-        product = self
 
         class Handler(_Handler):
-            pass
+            product = self
 
-        Handler.product = product
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._scheme = "http"

@@ -63,15 +63,12 @@ class Worker:
     """One of them. ``failed`` takes what would be logged."""
 
     def __init__(self, stores: Stores, bus: SharedBus, reactor: IReactorTime, failed: list[BaseException]) -> None:
-        authors, directory, exchange = (
-            Authors(stores.keys, Keyring(MASTERS)),
-            Directory(stores.conversations),
-            Exchange(failed.append),
-        )
+        authors = Authors(stores.keys, Keyring(MASTERS))
+        directory = Directory(stores.conversations)
+        exchange = Exchange(failed.append)
         reader = Reader(KINDS, authors, lambda entry, reason: failed.append(AssertionError(reason)))
         hub = Hub(reader.event)
         bus.subscribe(hub.receive, hub.notice, exchange.heed)
-        self.directory = directory
         self.relations = Relations(
             stores.relations, exchange, reactor.seconds, policy="anyone", contacts=MemoryContacts()
         )
