@@ -223,7 +223,8 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
 
     ``decide`` is asked again, in the transaction, where ``roster`` is no longer the latest. ``begins``: the
     conversation begins with ``roster`` if it is not there. ``notices`` go into event queues along with this change
-    and are drafts like it, but without receipts. ``reply_to`` and ``mentions`` are a message's.
+    and are drafts like it, but without receipts. ``relating``: how its author and another stand to each other changes
+    with it. ``reply_to`` and ``mentions`` are a message's.
     """
 
     conversation: str
