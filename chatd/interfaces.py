@@ -6,6 +6,7 @@ Whatever asks these may be told :exc:`~chatd.errors.Unavailable`, :exc:`~chatd.e
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
+from typing import Literal
 
 from zope.interface import Interface
 
@@ -13,7 +14,9 @@ from chatd.devices import Device, Revocation, Sighting
 from chatd.errors import ChatdError
 from chatd.records import (
     Ack,
+    Acquaintance,
     Appended,
+    Blocks,
     Claims,
     Confirmation,
     Conversation,
@@ -35,12 +38,17 @@ from chatd.records import (
     Read,
     Receipts,
     Roster,
+    Side,
     Signal,
     Standing,
     Tally,
+    Tie,
     WrappedKey,
 )
 from chatd.wire.events import EphemeralEvent
+
+Purpose = Literal["direct", "invitation"]
+"""What somebody wants of another: to open a direct conversation, or to invite them into a group."""
 
 
 class ITokenVerifier(Interface):
@@ -126,7 +134,10 @@ class IConversationStore(Interface):
         """Who may do what in a conversation."""
 
     def membership(conversation: str, user: str) -> Awaitable[Membership | None]:
-        """How one person stands to a conversation, or stood when they left."""
+        """How one person stands to a conversation, or stood when they left.
+
+        None for one of which its people were never told.
+        """
 
     def positions(user: str, device: str) -> Awaitable[list[Position]]:
         """All logs of which a person may see anything, the latest first, with the cursors of one device."""
@@ -252,11 +263,48 @@ class IRelations(Interface):
     def apart(user: str) -> Awaitable[frozenset[str]]:
         """Whoever blocks ``user`` or is blocked by them."""
 
-    def check_contact(user: str, other: str) -> Awaitable[None]:
+    def blockers(user: str) -> Awaitable[frozenset[str]]:
+        """Whoever blocks ``user``."""
+
+    def check_contact(user: str, other: str, purpose: Purpose = "invitation") -> Awaitable[None]:
         """Raise Forbidden unless ``user`` may open a conversation with ``other``, or invite them into a group.
 
         A block either way and what this product allows decide; whether ``other`` exists does not show.
         """
+
+
+class IContacts(Interface):
+    """The product's own decision on who may contact whom, for those whom no block keeps apart."""
+
+    def allows(user: str, other: str, purpose: Purpose) -> Awaitable[bool]:
+        """Whether ``user`` may contact ``other``; raises Unavailable where that cannot be found out."""
+
+
+class IRelationStore(Interface):
+    """Who follows and who blocks whom. It is changed by drafts that relate; see ``Draft.relating``."""
+
+    def tie(user: str, other: str) -> Awaitable[Tie]:
+        """How these two stand to each other."""
+
+    def blocks(user: str) -> Awaitable[Blocks]:
+        """All blocks that concern a person."""
+
+    def page(side: Side, user: str, after: str, limit: int) -> Awaitable[list[Acquaintance]]:
+        """Those on one side of a person's, by the code points of their names, behind the name ``after``."""
+
+
+class IProfileStore(Interface):
+    """People's profiles, each as the entry that gave it.
+
+    What a person gave themselves stands in their event queue too, and was written there; see ``ProfileGiven``. What
+    was taken from a token has the ``seq`` 0. The ``time`` of a person's profile grows with each change of it.
+    """
+
+    def profiles(users: Sequence[str]) -> Awaitable[list[Entry]]:
+        """The profiles that exist among those asked for."""
+
+    def claim(profile: Entry) -> Awaitable[bool]:
+        """Keep what a token says, unless the person has given a profile themselves. Whether it was kept."""
 
 
 class IBus(Interface):

@@ -13,13 +13,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Claims(Record, frozen=True, kw_only=True, gc=False):
-    """What a verified token says. ``user`` is its ``sub``; times are seconds since the epoch (RFC 7519)."""
+    """What a verified token says. ``user`` is its ``sub``; times are seconds since the epoch (RFC 7519).
+
+    ``name`` and ``picture`` are of OpenID Connect Core 1.0, section 5.1, where they are fit for a profile.
+    """
 
     user: str
     issuer: str
     expires_at: float
     token_id: str | None = None
     issued_at: float | None = None
+    name: str | None = None
+    picture: str | None = None
 
 
 ConversationKind = Literal["direct", "group", "queue"]
@@ -92,6 +97,16 @@ class Roster(Record, frozen=True, kw_only=True, gc=False):
     closed: bool = False
     changes: Mapping[str, Membership] = NOBODY
 
+    @property
+    def blocked(self) -> bool:
+        """Whether this is a direct conversation in which one blocks the other."""
+        if self.kind == "direct":
+            # Not any(): this is asked for each message.
+            for membership in self.members.values():
+                if membership.blocking:
+                    return True
+        return False
+
 
 def plain_roster(conversation: str, kind: ConversationKind, users: Collection[str]) -> Roster:
     """Where a conversation of these people begins."""
@@ -163,6 +178,44 @@ class Effect(Record, frozen=True, kw_only=True, gc=False):
     """
 
 
+class Tie(Record, frozen=True, kw_only=True, gc=False):
+    """How one person stands to another, and the other to them."""
+
+    follows: bool = False
+    followed: bool = False
+    blocks: bool = False
+    blocked: bool = False
+
+
+STRANGERS: Final = Tie()
+
+Relate = Callable[[Tie], Tie]
+"""What becomes of how two people stand to each other; raises like :data:`Decide`."""
+
+
+class Relating(Record, frozen=True, kw_only=True, gc=False):
+    """A change, in its author's event queue, of how they and ``other`` stand to each other.
+
+    The event queues of both are locked meanwhile, whatever the change says in them: so nobody else can change anything
+    between the two.
+    """
+
+    other: str
+    relate: Relate
+
+
+class Related(Effect, frozen=True, kw_only=True, gc=False):
+    """How ``user`` and ``other`` stand to each other from now on: what a :class:`Relating` has led to."""
+
+    user: str
+    other: str
+    tie: Tie
+
+
+class ProfileGiven(Effect, frozen=True, kw_only=True, gc=False):
+    """The entry is its author's profile from now on. It stands in their event queue, whose lock guards it."""
+
+
 class Draft(Record, frozen=True, kw_only=True, gc=False):
     """A change on its way into a log: sealed, not yet numbered, and allowed as far as ``roster`` tells.
 
@@ -171,7 +224,8 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
 
     ``decide`` is asked again, in the transaction, where ``roster`` is no longer the latest. ``begins``: the
     conversation begins with ``roster`` if it is not there. ``notices`` go into event queues along with this change
-    and are drafts like it, but without receipts. ``reply_to`` and ``mentions`` are a message's.
+    and are drafts like it, but without receipts. ``relating``: how its author and another stand to each other changes
+    with it. ``reply_to`` and ``mentions`` are a message's.
     """
 
     conversation: str
@@ -188,6 +242,7 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
     elsewhere: tuple[Elsewhere, ...] = ()
     notices: tuple["Draft", ...] = ()
     effects: tuple[Effect, ...] = ()
+    relating: Relating | None = None
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
 
@@ -260,6 +315,24 @@ class Publication(Record, frozen=True, kw_only=True, gc=False):
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="signal"):
     """Base of what workers tell each other in passing. It may be lost: whoever acts on it also finds out otherwise."""
+
+
+Side = Literal["follows", "followers", "blocks"]
+"""Whom somebody follows, who follows them, or whom they block."""
+
+
+class Blocks(Record, frozen=True, kw_only=True, gc=False):
+    """Whom somebody blocks, and by whom they are blocked."""
+
+    blocked: frozenset[str] = frozenset()
+    blockers: frozenset[str] = frozenset()
+
+
+class Acquaintance(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody on one side of a person's, and since when."""
+
+    user: str
+    since: datetime
 
 
 class Cursor(Record, frozen=True, kw_only=True, gc=False):

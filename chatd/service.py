@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from chatd.auth.configured import ConfiguredKeys
 from chatd.auth.revocable import RevocableTokens
 from chatd.bus.local import LocalBus
+from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
 from chatd.edge.metrics import Metrics, MetricsSite
@@ -32,10 +33,12 @@ from chatd.edge.sightings import Sightings
 from chatd.edge.site import build_site
 from chatd.edge.tls import context_factory
 from chatd.edge.websocket import ConnectionFactory
+from chatd.errors import ServerError
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
+from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
-from chatd.records import Entry
+from chatd.records import Claims, Entry
 from chatd.router import Router
 from chatd.security.jwks import KeySet, KeySetError
 from chatd.security.keyring import Keyring, MasterKeyError, MasterKeys
@@ -45,7 +48,7 @@ from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
-from chatd.state.relations import Strangers
+from chatd.state.relations import Relations
 from chatd.state.revocations import Revocations
 from chatd.store import migrate
 from chatd.store.pool import Pool
@@ -199,6 +202,14 @@ def build_worker(
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
     hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
     bus.subscribe(hub.receive, hub.notice, exchange.heed)
+    relations = Relations(
+        stores.relations,
+        exchange,
+        reactor.seconds,
+        policy=settings.contacts.policy,
+        contacts=AskedContacts(settings.contacts, reactor),
+    )
+    introductions = Introductions(stores.profiles, authors, reader, bus)
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
     handlers = assemble(
         Parts(
@@ -210,11 +221,12 @@ def build_worker(
             directory=directory,
             authors=authors,
             reader=reader,
-            relations=Strangers(),
+            relations=relations,
             limits=limits,
             tokens=settings.tokens,
             groups=settings.groups,
             now=_now,
+            seconds=reactor.seconds,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
@@ -223,7 +235,6 @@ def build_worker(
         router=router,
         verifier=RevocableTokens(ConfiguredKeys(_token_verifier(settings, secrets)), revocations),
         revocations=revocations,
-        sightings=Sightings(stores.devices, reactor.seconds),
         hub=hub,
         admission=Admission(
             max_connections=limits.max_connections,
@@ -235,6 +246,7 @@ def build_worker(
         now=time.time,
         ready=lambda: worker.ready,
         features=tuple(declaration.name for declaration in router.declarations),
+        arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
     connections = ConnectionFactory(gateway)
     watch = RevocationWatch(stores.devices, revocations, exchange, reactor, time.time, connections.end_revoked)
@@ -267,6 +279,24 @@ def _token_verifier(settings: Settings, secrets: Secrets) -> TokenVerifier:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _arrived(introductions: Introductions, sightings: Sightings, claims: Claims, device: str) -> None:
+    """In the background: nobody waits for what is noted of a token, and what it says of its person."""
+    sightings.note(claims, device)
+    if introductions.are_news(claims):
+        Deferred.fromCoroutine(_introduce(introductions, claims)).addErrback(_log_introduction)
+
+
+async def _introduce(introductions: Introductions, claims: Claims) -> None:
+    try:
+        await introductions.introduce(claims)
+    except ServerError as error:
+        log.warn("a profile was not taken from a token: {detail}", detail=error.detail)
+
+
+def _log_introduction(failure: Failure) -> None:
+    log.failure("a profile could not be taken from a token", failure)
 
 
 def _endpoint(settings: Settings, reactor: Any) -> IStreamServerEndpoint:

@@ -14,6 +14,7 @@ ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9
 """The shape of a configured origin: a scheme, a host, perhaps a port, and nothing behind them."""
 
 LogLevel = Literal["debug", "info", "warn", "error", "critical"]
+ContactPolicy = Literal["anyone", "followers", "mutual", "ask"]
 
 
 class Secret:
@@ -233,6 +234,32 @@ class Metrics(Section, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port of /metrics; 0 turns it off.")] = 0
 
 
+class Contacts(Section, frozen=True, kw_only=True):
+    """Who may open a direct conversation with another, or invite them into a group."""
+
+    policy: Annotated[
+        ContactPolicy,
+        Meta(
+            description="Of those whom no block keeps apart: anyone; only whom the other follows (followers);"
+            " only who follow each other (mutual); or whom the product allows at url (ask)."
+        ),
+    ] = "anyone"
+    url: Annotated[str, Meta(description="Where the product answers with policy ask: https, or http to loopback.")] = ""
+    secret: Annotated[Secret, Meta(description="Bearer token that is shown to url, if it wants one.")] = Secret()
+    secret_file: Annotated[str, Path, Meta(description="File that holds the secret, closed to other users.")] = ""
+    timeout: Annotated[
+        float, Meta(ge=0.1, le=30, description="For the product's whole answer, waiting for a turn included.")
+    ] = 2.0
+    cache_seconds: Annotated[float, Meta(ge=0, le=3600, description="How long an answer of the product holds.")] = 30.0
+    max_in_flight: Annotated[
+        int, Meta(ge=1, le=1000, description="Questions to the product under way at once, of a worker.")
+    ] = 16
+    when_down: Annotated[
+        Literal["refuse", "allow"],
+        Meta(description="What holds while the product does not answer as it should; a refusal is retryable."),
+    ] = "refuse"
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """What one chatd is told. Frozen: a reload makes a new one."""
 
@@ -256,3 +283,4 @@ class Settings(Section, frozen=True, kw_only=True):
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
+    contacts: Contacts = msgspec.field(default_factory=Contacts)

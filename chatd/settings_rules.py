@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from chatd.settings import Settings, SettingsError
 from chatd.settings_secrets import NOT_SET, reason, refuse_open_file
@@ -137,6 +138,40 @@ def _ports_apart(given: Checked) -> None:
         raise given.refuse("metrics.port", f"{settings.port} is chatd's own port; metrics need another")
 
 
+def _contacts(given: Checked) -> None:
+    contacts = given.settings.contacts
+    if contacts.policy == "ask" and not contacts.url:
+        raise given.refuse("contacts.url", "say where the product is asked, since contacts.policy is ask")
+    if contacts.url and contacts.policy != "ask":
+        raise given.refuse("contacts.url", "is asked only where contacts.policy is ask")
+    if contacts.url and not _is_askable(contacts.url):
+        raise given.refuse(
+            "contacts.url", "must be https://host[:port]/path, or http:// with an address of this machine for its host"
+        )
+    secret = contacts.secret.reveal()
+    if not all("!" <= character <= "~" for character in secret):
+        raise given.refuse("contacts.secret", "must be visible ASCII without spaces, since it stands in a header")
+
+
+def _is_askable(url: str) -> bool:
+    """Whether questions to this URL can travel only encrypted, or not at all."""
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0 and parts.username is None and not parts.fragment
+    except ValueError:
+        return False
+    if not sound or not all("!" <= character <= "~" for character in url):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return is_loopback(host)
+    except ValueError:
+        return False
+
+
 def _origin_ports(given: Checked) -> None:
     for origin in given.settings.origins.allowed:
         port = origin.rpartition(":")[2]
@@ -175,6 +210,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _master_keys,
     _sizes_that_fit,
     _ports_apart,
+    _contacts,
     _origin_ports,
     _files_that_open,
 )

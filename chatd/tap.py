@@ -156,7 +156,7 @@ _PLACEHOLDERS = {
     "path": "PATH",
     "address": "ADDRESS",
     "origins": "ORIGINS",
-    "choice": "LEVEL",
+    "choice": "CHOICE",
     "integer": "NUMBER",
     "seconds": "SECONDS",
     "text": "TEXT",

@@ -75,7 +75,7 @@ def another_value(field: Field) -> Any:
 
 
 PATHS = [field for field in fields() if field.kind == "path"]
-ALONE_ARE_REFUSED = {"dev", "workers"}
+ALONE_ARE_REFUSED = {"dev", "workers", "contacts.url"}
 """Tested by themselves below."""
 ORDINARY = [field for field in fields() if field not in PATHS and field.key not in ALONE_ARE_REFUSED]
 

@@ -57,10 +57,12 @@ def test_secrets_are_read_from_files_of_their_own(environment: dict[str, str], t
     flags = {
         "--database-dsn-file": str(private(tmp_path / "dsn", "host=db\n")),
         "--encryption-master-keys-file": str(private(tmp_path / "keys", "a:1\nb:2\n")),
+        "--contacts-secret-file": str(private(tmp_path / "secret", "s3cret\n")),
     }
     settings = load(flags, environment)
     assert settings.database.dsn.reveal() == "host=db"
     assert settings.encryption.master_keys.reveal() == "a:1\nb:2"
+    assert settings.contacts.secret.reveal() == "s3cret"
 
 
 def test_the_credential_of_systemd_serves_where_no_master_keys_are_set(

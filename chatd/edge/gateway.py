@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
-from chatd.edge.sightings import Sightings
 from chatd.interfaces import ITokenVerifier
 from chatd.records import Claims
 from chatd.router import Lanes, Router
@@ -18,9 +17,13 @@ from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
 
 
+def _nothing(claims: Claims, device: str) -> None:
+    """Where nobody wants to know who comes."""
+
+
 @dataclass(frozen=True)
 class Gateway:
-    """One worker's way in.
+    """One worker's way in. ``arrived`` is told of each token that holds, and of the device that shows it.
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
     monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve. ``revocations`` are what
@@ -30,7 +33,6 @@ class Gateway:
     router: Router
     verifier: ITokenVerifier
     revocations: Revocations
-    sightings: Sightings
     hub: Hub
     admission: Admission
     settings: Settings
@@ -38,6 +40,7 @@ class Gateway:
     now: Callable[[], float]
     ready: Callable[[], bool]
     features: tuple[str, ...]
+    arrived: Callable[[Claims, str], None] = _nothing
 
 
 class RequestCaller:

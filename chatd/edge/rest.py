@@ -132,7 +132,7 @@ class RestResource:
         socket = request.channel.socket
         claims = await self._gateway.verifier.verify(token, device)
         socket.authenticated()
-        self._gateway.sightings.note(claims, device)
+        self._gateway.arrived(claims, device)
         request.asker = claims.user
         return RequestCaller(claims, device, f"http-{next(self._callers)}")
 

@@ -126,7 +126,7 @@ class ConnectionHandler(GuardedProtocol):
             self.factory.gateway.hub.attach(self.user, self.delivery)
             self.factory.authenticated(self)
             log.debug("{id} is {user} on {device}", id=self.id, user=self.user, device=device)
-        self.factory.gateway.sightings.note(claims, device)
+        self.factory.gateway.arrived(claims, device)
         self._outbox.reply(self._form.encode(self.factory.hello(self, claims)))
         # It may have been revoked since it was verified.
         self.end_if_revoked()

@@ -1,7 +1,7 @@
 """All handlers of one worker, each given what it needs. A new handler class has its line here and in the catalogue."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from chatd.handlers.announcements import Announcements
@@ -24,7 +24,9 @@ from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import Opening
 from chatd.handlers.personal import PersonalSettings
+from chatd.handlers.profiles import Profiles
 from chatd.handlers.reactions import Reactions
+from chatd.handlers.relationships import Relationships
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
@@ -37,9 +39,11 @@ from chatd.interfaces import (
     IKeyStore,
     ILog,
     ILogStore,
+    IProfileStore,
     IReactionStore,
     IReadingStore,
     IRelations,
+    IRelationStore,
 )
 from chatd.settings import Groups as GroupLimits
 from chatd.settings import Limits, Tokens
@@ -61,11 +65,16 @@ class Stores:
     devices: IDeviceStore
     groups: IGroupStore
     announcements: IAnnouncementStore
+    relations: IRelationStore
+    profiles: IProfileStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the handlers of one worker stand on. ``now`` tells times that know their zone."""
+    """What the handlers of one worker stand on.
+
+    ``now`` tells times that know their zone, ``seconds`` those of a clock that is never set.
+    """
 
     stores: Stores
     log: ILog
@@ -79,14 +88,15 @@ class Parts:
     limits: Limits
     tokens: Tokens
     now: Callable[[], datetime]
-    groups: GroupLimits = field(default_factory=GroupLimits)
+    groups: GroupLimits
+    seconds: Callable[[], float]
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
     """One instance of each class in :data:`~chatd.handlers.catalogue.HANDLERS`."""
     stores, directory, authors, reader = parts.stores, parts.directory, parts.authors, parts.reader
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
-    opening = Opening(stores.conversations, directory, authors, parts.bus)
+    opening = Opening(stores.conversations, directory, authors, parts.bus, parts.relations)
     messages = Messages(parts.log, directory, opening, authors, parts.now, sizes=sizes)
     parts.exchange.listen(RosterChanged, directory.heed)
     return (
@@ -129,6 +139,18 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         PersonalSettings(parts.log, stores.reading, authors, parts.now),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
+        Relationships(parts.log, stores.relations, authors, parts.bus),
+        Profiles(
+            parts.log,
+            stores.profiles,
+            authors,
+            reader,
+            parts.bus,
+            parts.relations,
+            parts.exchange,
+            parts.seconds,
+            sizes=sizes,
+        ),
         Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
         *_groups(parts, sizes),
     )

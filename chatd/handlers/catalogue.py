@@ -19,7 +19,16 @@ from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import CREATED
 from chatd.handlers.personal import PERSONAL_KINDS, PersonalSettings
+from chatd.handlers.profiles import PROFILE, Profiles
 from chatd.handlers.reactions import ADDED, REMOVED, Reactions
+from chatd.handlers.relationships import (
+    BLOCK_ADDED,
+    BLOCK_REMOVED,
+    FOLLOWED,
+    FOLLOWING_ADDED,
+    FOLLOWING_REMOVED,
+    Relationships,
+)
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
@@ -43,6 +52,8 @@ HANDLERS: tuple[type, ...] = (
     Invitations,
     Joining,
     Announcements,
+    Relationships,
+    Profiles,
 )
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
@@ -64,4 +75,10 @@ KINDS: tuple[Kind, ...] = (
     OTHERS_ENDED,
     *GROUP_KINDS,
     *NOTICE_KINDS,
+    FOLLOWING_ADDED,
+    FOLLOWING_REMOVED,
+    BLOCK_ADDED,
+    BLOCK_REMOVED,
+    FOLLOWED,
+    PROFILE,
 )

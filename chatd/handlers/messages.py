@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
-from chatd.handlers.access import check_mentions, check_sees
+from chatd.handlers.access import check_mentions, check_sees, check_unblocked
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
@@ -111,6 +111,7 @@ def _may_post(
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, reply_to)
     check_posts(roster, user, at)
+    check_unblocked(roster)
     check_mentions(roster, mentions)
     if roster.kind == "queue":
         raise Forbidden("The event queue is written by the server alone.")

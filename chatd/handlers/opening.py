@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from chatd.errors import OutcomeUnknown
+from chatd.errors import Forbidden, OutcomeUnknown
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.interfaces import IBus, IConversationStore
+from chatd.interfaces import IBus, IConversationStore, IRelations
 from chatd.records import ConversationKind, Draft, Entry, Publication, Roster, plain_roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import direct, event_queue
 from chatd.state.queues import queue_roster
+from chatd.state.relations import APART
 from chatd.wire.events import LogEvent
 from chatd.wire.types import ConversationId, UserId
 
@@ -57,24 +58,42 @@ CREATED = Kind("conversation.created", CreatedContent, _event)
 class Opening:
     """Opens direct conversations: once, whoever comes first, and tells both people through their event queues."""
 
-    def __init__(self, store: IConversationStore, directory: Directory, authors: Authors, bus: IBus) -> None:
+    def __init__(
+        self, store: IConversationStore, directory: Directory, authors: Authors, bus: IBus, relations: IRelations
+    ) -> None:
         self._store = store
         self._directory = directory
         self._authors = authors
         self._bus = bus
+        self._relations = relations
         self._doubtful: dict[str, bool] = {}
 
     async def direct(self, user: str, other: str) -> Roster:
-        """The roster of the conversation of these two, opened by ``user`` if it was not there."""
+        """The roster of the conversation of these two, opened by ``user`` if it was not there and they may."""
         conversation = direct(user, other)
         roster = self._directory.known(conversation)
-        if roster is None or not roster.opened or (self._doubtful and self._in_doubt(user, other)):
-            begun = plain_roster(conversation, "direct", sorted({user, other}))
-            created = await self._create(user, conversation, tuple(begun.members))
-            self._directory.forget(conversation)
-            if created:
-                self._directory.learn(begun)
-            roster = await self._directory.roster(conversation)
+        doubtful = bool(self._doubtful) and self._in_doubt(user, other)
+        if roster is None or not roster.opened:
+            roster = await self._store.roster(conversation)
+            if roster is None or not roster.opened:
+                await self._relations.check_contact(user, other, "direct")
+            elif not doubtful:
+                self._directory.learn(roster)
+                return roster
+        elif not doubtful:
+            return roster
+        return await self._open(user, other, conversation)
+
+    async def _open(self, user: str, other: str, conversation: str) -> Roster:
+        begun = plain_roster(conversation, "direct", sorted({user, other}))
+        created = await self._create(user, conversation, tuple(begun.members))
+        self._directory.forget(conversation)
+        if created:
+            self._directory.learn(begun)
+        roster = await self._directory.roster(conversation)
+        if not roster.opened:
+            # A block came in between.
+            raise Forbidden(APART)
         return roster
 
     def _in_doubt(self, *people: str) -> bool:

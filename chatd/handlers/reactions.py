@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, Unchanged
-from chatd.handlers.access import check_sees
+from chatd.handlers.access import check_sees, check_unblocked
 from chatd.handlers.caller import Caller
 from chatd.handlers.emojis import check_emoji, mark_of
 from chatd.handlers.kinds import Content, Kind, Reader, draft
@@ -121,6 +121,7 @@ class ReactionList(Reply, frozen=True, kw_only=True):
 def _may_react(user: str, at: datetime, target: int, roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.Decide`. One may react where one may not write, in groups for announcements."""
     check_sees(roster, user, target)
+    check_unblocked(roster)
     check_unmuted(roster, user, at)
     return roster
 

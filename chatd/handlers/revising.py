@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from chatd.errors import Forbidden, NotFound, Unchanged
-from chatd.handlers.access import check_mentions, check_sees
+from chatd.handlers.access import check_mentions, check_sees, check_unblocked
 from chatd.handlers.rights import check_open
 from chatd.records import MessageState, Roster
 
@@ -22,6 +22,7 @@ def deletes_own(roster: Roster, user: str) -> None:
 def may_alter(user: str, target: int, mentions: tuple[str, ...], check: Check, roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.Decide`."""
     check_sees(roster, user, target)
+    check_unblocked(roster)
     check(roster, user)
     check_mentions(roster, mentions)
     return roster

@@ -8,7 +8,8 @@ reader can understand a token otherwise (RFC 7519, RFC 8725):
   be left out where the issuer has a single key. ``typ``, if given, is ``JWT`` or ``at+jwt``. ``crit``, ``jwk`` and
   ``b64`` refuse the token. Where ``jku`` or ``x5u`` point does not matter: nothing is ever fetched;
 - claims: ``iss`` names an issuer of the configuration, ``aud`` its audience, ``sub`` a user, ``exp`` an end that is no
-  further away than tokens may live; ``nbf`` and ``iat`` have come, if given.
+  further away than tokens may live; ``nbf`` and ``iat`` have come, if given. ``name`` and ``picture`` are passed on
+  where they are fit for a profile.
 
 Clocks: ``leeway`` excuses an auth service whose clock is ahead, so it goes to ``nbf`` and ``iat``. ``exp`` has none:
 `Claims.expires_at` is also when the connection is closed, and a token let in after it would be closed at once.
@@ -29,6 +30,7 @@ from msgspec import UNSET, Meta, UnsetType
 from chatd.errors import Unauthorized
 from chatd.records import Claims
 from chatd.security.jwks import MAX_KID, KeySet, KeySetError, base64url, strict_object, unpadded_base64url
+from chatd.wire.types import AvatarUrl, DisplayName
 
 MAX_TOKEN: Final = 8192
 """Characters."""
@@ -82,6 +84,8 @@ class _Payload(msgspec.Struct, frozen=True):
     nbf: _Seconds | UnsetType = UNSET
     iat: _Seconds | UnsetType = UNSET
     jti: _Name | UnsetType = UNSET
+    name: object = UNSET
+    picture: object = UNSET
 
 
 class _Unverified(msgspec.Struct, frozen=True):
@@ -135,6 +139,8 @@ class TokenVerifier:
             expires_at=payload.exp,
             token_id=None if payload.jti is UNSET else payload.jti,
             issued_at=None if payload.iat is UNSET else payload.iat,
+            name=_fit(payload.name, DisplayName),
+            picture=_fit(payload.picture, AvatarUrl),
         )
 
     def _check_times(self, payload: _Payload) -> None:
@@ -147,6 +153,16 @@ class TokenVerifier:
             raise TokenRefused("exp: is further away than tokens may live here")
         if payload.exp <= now:
             raise TokenRefused("exp: has passed", "The token has expired.")
+
+
+def _fit(claim: object, kind: object) -> str | None:
+    """What a claim says that nobody's access depends on, or None where it is nothing of that kind."""
+    try:
+        text: str = msgspec.convert(claim, kind)
+        text.encode()
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    return text
 
 
 def _take_apart(token: str) -> _Unverified:
@@ -240,12 +256,32 @@ class SigningKey:
         """The JWK set that verifies what this key mints."""
         return json.dumps({"keys": [self._public_members() | self._labels()]}).encode("ascii")
 
-    def mint(self, user: str, *, issuer: str, audience: str, now: float, lifetime: float, token_id: str) -> str:
+    def mint(
+        self,
+        user: str,
+        *,
+        issuer: str,
+        audience: str,
+        now: float,
+        lifetime: float,
+        token_id: str,
+        name: object = UNSET,
+        picture: object = UNSET,
+    ) -> str:
         """A token for ``user`` from ``now`` (seconds since the epoch) for ``lifetime`` seconds.
 
         Raises `ValueError` for a token that no verifier would take, such as one of a user with a line break in it.
         """
-        claims = _Payload(iss=issuer, aud=audience, sub=user, iat=now, exp=now + lifetime, jti=token_id)
+        claims = _Payload(
+            iss=issuer,
+            aud=audience,
+            sub=user,
+            iat=now,
+            exp=now + lifetime,
+            jti=token_id,
+            name=name,
+            picture=picture,
+        )
         members = msgspec.to_builtins(claims)
         msgspec.convert(members, _Payload)
         return jwt.encode(members, self._private, algorithm="EdDSA", headers={"kid": self.kid})

@@ -80,14 +80,14 @@ class Directory:
             if user not in roster.members:
                 self.forget(conversation)
                 roster = await self.roster(conversation)
-        if user not in roster.members:
+        if user not in roster.members or not roster.opened:
             raise NotFound
         return roster
 
     async def check_reader(self, conversation: str, user: str) -> None:
         """Raise NotFound unless ``user`` may read anything of this conversation, be it only of former times."""
         roster = self.known(conversation)
-        if roster is not None and user in roster.members:
+        if roster is not None and user in roster.members and roster.opened:
             return
         membership = await self._store.membership(conversation, user)
         if membership is None or (membership.until is not None and membership.until <= membership.since):

@@ -15,13 +15,14 @@ import psycopg2
 from chatd.errors import ChatdError, Conflict
 from chatd.records import Appended, Draft, Membership, MessageState, Roster, Rules
 from chatd.store.arrays import nullable_array, plain_array, text_array
-from chatd.store.decisions import LogState, Place, beginnings, decide, named, targets
+from chatd.store.decisions import LogState, Place, beginnings, decide, named, pairs, targets
 from chatd.store.outcomes import write
 from chatd.store.pool import Pool
 from chatd.store.prepared import UNFIT
 from chatd.store.reacted import reactors
 from chatd.store.reactions import present
 from chatd.store.refusals import Refused, Repeated
+from chatd.store.relations import load_ties
 from chatd.store.transaction import Cursor
 
 BEGIN = """
@@ -90,8 +91,8 @@ async def _change(cursor: Cursor, drafts: Sequence[Draft]) -> list[Verdict]:
     logs, now = await _locked(cursor, drafts)
     known = verdicts(await cursor.query(REPEATS, names(drafts)), drafts)
     states = await _states(cursor, targets(drafts))
-    marks = await present(cursor, reactors(drafts))
-    outcome = decide(drafts, known, logs, states, now, marks)
+    marks, ties = await present(cursor, reactors(drafts)), await load_ties(cursor, pairs(drafts))
+    outcome = decide(drafts, known, logs, states, now, marks, ties)
     await write(cursor, outcome, logs)
     return outcome.verdicts
 
@@ -117,14 +118,14 @@ async def _locked(cursor: Cursor, drafts: Sequence[Draft]) -> tuple[dict[str, Lo
     new = await _begin(cursor, [roster for roster in begun.values() if roster.kind != "queue"])
     queues = {id: roster for id, roster in begun.items() if roster.kind == "queue"}
     rows = await cursor.query(LOCK, (plain_array(sorted(named(drafts) - queues.keys())),))
-    at_hand = {(draft.conversation, draft.roster.access): draft.roster for draft in drafts}
-    at_hand |= {(roster.conversation, roster.access): roster for roster in begun.values()}
-    unknown = [row[0] for row in rows if row[0] not in new and (row[0], row[2]) not in at_hand]
+    # What would have begun unopened may be there, open, with its first rights.
+    at_hand = {_version(roster): roster for roster in (*(draft.roster for draft in drafts), *begun.values())}
+    unknown = [row[0] for row in rows if row[0] not in new and (row[0], row[2], row[9]) not in at_hand]
     loaded = await _load_rosters(cursor, unknown, rows)
     logs, now = {}, None
     for row in rows:
-        conversation, access, last_seq, now = row[0], row[2], row[11], row[12]
-        roster = loaded.get(conversation) or at_hand.get((conversation, access)) or begun[conversation]
+        conversation, access, opened, last_seq, now = row[0], row[2], row[9], row[11], row[12]
+        roster = loaded.get(conversation) or at_hand.get((conversation, access, opened)) or begun[conversation]
         logs[conversation] = LogState(roster, last_seq, begun=conversation in new)
     if queues:
         readers = text_array(next(iter(roster.members)) for roster in queues.values())
@@ -133,6 +134,11 @@ async def _locked(cursor: Cursor, drafts: Sequence[Draft]) -> tuple[dict[str, Lo
     if now is None:
         [[now]] = await cursor.query("SELECT now()")
     return logs, now
+
+
+def _version(roster: Roster) -> tuple[str, int, bool]:
+    """What is the same of two rosters only where they are the same."""
+    return roster.conversation, roster.access, roster.opened
 
 
 async def _begin(cursor: Cursor, rosters: Sequence[Roster]) -> set[str]:

@@ -45,7 +45,8 @@ WHERE c.conversation_id = %s
 
 MEMBERSHIP = """
 SELECT standing, role, since_seq, until_seq, muted_until, expires_at, by_user, blocking
-FROM chatd.members WHERE conversation_id = %s AND user_id = %s
+FROM chatd.members JOIN chatd.conversations AS c USING (conversation_id)
+WHERE conversation_id = %s AND user_id = %s AND c.opened
 """
 
 POSITIONS = """

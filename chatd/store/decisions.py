@@ -9,20 +9,21 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
-from typing import Final
 
 from msgspec.structs import replace
 
 from chatd.errors import ChatdError, NotFound
-from chatd.records import Appended, Draft, Effect, Entry, Membership, MessageState, Roster
+from chatd.records import STRANGERS, Appended, Draft, Effect, Entry, Membership, MessageState, Related, Roster, Tie
+from chatd.state.queues import queue_roster
 from chatd.store.entries import MESSAGE, placed
 from chatd.store.reacted import Marks, reactions
 
 Place = tuple[str, int]
 """A conversation and a ``seq`` in it."""
 
-NO_MARKS: Final[Mapping[Place, Marks]] = MappingProxyType({})
+
+Pair = tuple[str, str]
+"""Two people: how the first stands to the second."""
 
 
 class LogState:
@@ -85,7 +86,15 @@ def beginnings(drafts: Iterable[Draft]) -> dict[str, Roster]:
             found.setdefault(elsewhere.roster.conversation, elsewhere.roster)
         for notice in draft.notices:
             found.setdefault(notice.conversation, notice.roster)
+        if draft.relating is not None:
+            queue = queue_roster(draft.relating.other)
+            found.setdefault(queue.conversation, queue)
     return found
+
+
+def pairs(drafts: Iterable[Draft]) -> list[Pair]:
+    """Whose ties have to be loaded."""
+    return list(dict.fromkeys((draft.author, draft.relating.other) for draft in drafts if draft.relating))
 
 
 def named(drafts: Iterable[Draft]) -> set[str]:
@@ -100,19 +109,20 @@ def decide(
     logs: Mapping[str, LogState],
     messages: Mapping[Place, MessageState],
     now: datetime,
-    marks: Mapping[Place, Marks] = NO_MARKS,
+    marks: Mapping[Place, Marks],
+    ties: Mapping[Pair, Tie],
 ) -> Outcome:
     """Decide on ``drafts`` in their order. ``known`` are the verdicts on those that stand in the log already.
 
-    ``logs`` are advanced as they will stand; ``messages`` are those of :func:`targets` that exist. ``marks`` are the
-    reactions to whatever messages the drafts react to.
+    ``logs`` are advanced as they will stand; ``messages`` are those of :func:`targets` that exist, ``ties`` those of
+    :func:`pairs`. ``marks`` are the reactions to whatever messages the drafts react to.
     """
     outcome = Outcome(verdicts=[])
-    current, reacted = dict(messages), defaultdict(Marks, marks)
+    current, reacted, related = dict(messages), defaultdict(Marks, marks), dict(ties)
     for draft, verdict in zip(drafts, known, strict=True):
         if verdict is None:
             try:
-                verdict = _decide(draft, logs, current, reacted, now, outcome)
+                verdict = _decide(draft, logs, current, reacted, related, now, outcome)
             except ChatdError as refusal:
                 verdict = refusal
         outcome.verdicts.append(verdict)
@@ -124,6 +134,7 @@ def _decide(
     logs: Mapping[str, LogState],
     current: dict[Place, MessageState],
     reacted: Mapping[Place, Marks],
+    related: dict[Pair, Tie],
     now: datetime,
     outcome: Outcome,
 ) -> Appended:
@@ -133,6 +144,7 @@ def _decide(
         raise NotFound
     seq = log.last_seq + 1
     before, roster = log.roster, draft.decide(log.roster, seq)
+    tie = None if draft.relating is None else draft.relating.relate(related.get(_pair(draft), STRANGERS))
     thread = _thread(draft, current)
     revised = _revised(draft, current, seq)
     others = [(logs[one.roster.conversation], one) for one in draft.elsewhere]
@@ -158,6 +170,9 @@ def _decide(
     outcome.entries.append(entry)
     outcome.receipts.append((draft, entry))
     outcome.effects += ((effect, entry) for effect in draft.effects)
+    if tie is not None:
+        _relate(*_pair(draft), tie, related)
+        outcome.effects.append((Related(user=draft.author, other=_pair(draft)[1], tie=tie), entry))
     return Appended(
         conversation=draft.conversation,
         seq=seq,
@@ -188,6 +203,22 @@ def _revised(draft: Draft, current: Mapping[Place, MessageState], seq: int) -> M
         raise NotFound("There is no such message.")
     revised = draft.revision.revise(state, seq)
     return None if revised is state else revised
+
+
+def _pair(draft: Draft) -> Pair:
+    assert draft.relating is not None
+    return draft.author, draft.relating.other
+
+
+def _relate(user: str, other: str, tie: Tie, related: dict[Pair, Tie]) -> None:
+    """Both see it: the next change in the batch may be the other's."""
+    related[user, other] = tie
+    related[other, user] = mirrored(tie)
+
+
+def mirrored(tie: Tie) -> Tie:
+    """The same, as the other sees it."""
+    return Tie(follows=tie.followed, followed=tie.follows, blocks=tie.blocked, blocked=tie.blocks)
 
 
 def _target(draft: Draft) -> int:

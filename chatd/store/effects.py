@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from chatd.devices import EndDevices
-from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, Reaction
+from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, ProfileGiven, Reaction, Related
 from chatd.store.announcements import write_must_reads
 from chatd.store.devices import end_devices
 from chatd.store.hidden import write_hidden
 from chatd.store.personal import write_settings
+from chatd.store.profiles import write_profiles
 from chatd.store.reactions import write_reactions
+from chatd.store.relations import write_ties
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -23,6 +25,8 @@ WRITERS: Final[Mapping[type[Effect], Writer]] = {
     PersonalSetting: write_settings,
     EndDevices: end_devices,
     MustRead: write_must_reads,
+    Related: write_ties,
+    ProfileGiven: write_profiles,
 }
 """In the order in which they run."""
 

@@ -13,11 +13,13 @@ EDITED: Final = "message.edited"
 
 REACTED: Final = ("reaction.added", "reaction.removed")
 """The kinds of entry that say which emoji somebody put to a message."""
+PROFILE: Final = "profile.updated"
+"""The kind of entry that says what its author's profile is."""
 
 
 def plain(draft: Draft) -> bool:
     """Whether this is a message that changes nothing but the end of its log."""
-    more = draft.begins or draft.revision or draft.elsewhere or draft.notices or draft.effects
+    more = draft.begins or draft.revision or draft.elsewhere or draft.notices or draft.effects or draft.relating
     return draft.kind == MESSAGE and not more
 
 

@@ -20,7 +20,7 @@ WHERE m.user_id = %(user)s AND m.standing = 'member' AND c.kind <> 'queue' AND c
   AND (%(at)s::timestamptz IS NULL OR (c.last_at, c.conversation_id) < (%(at)s, %(id)s::uuid))
 """
 ONE = """
-WHERE m.conversation_id = %(id)s AND m.user_id = %(user)s AND m.standing = 'member'
+WHERE m.conversation_id = %(id)s AND m.user_id = %(user)s AND m.standing = 'member' AND c.opened
 """
 """Which conversations are meant: all of a person's behind a place in their list, or a single one."""
 

@@ -28,10 +28,11 @@ from chatd.records import (
     WrappedKey,
     plain_roster,
 )
-from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, targets
+from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, pairs, targets
 from chatd.store.entries import EDITED, MESSAGE, REACTED, placed
 from chatd.store.memory_devices import DeviceTables
 from chatd.store.memory_effects import WRITERS
+from chatd.store.memory_people import People
 from chatd.store.memory_personal import Personal
 from chatd.store.memory_reactions import Reacted, present
 from chatd.store.reacted import reactors
@@ -135,6 +136,7 @@ class MemoryDatabase:
         self.personal: dict[tuple[str, str], Personal] = {}
         self.device_tables = DeviceTables()
         self.must_reads: dict[tuple[str, int], dict[str, datetime]] = {}
+        self.people = People(now)
 
     def create(self, conversation: str, kind: ConversationKind, members: Sequence[str]) -> _Log:
         return self.begin(plain_roster(conversation, kind, sorted(members)))
@@ -197,8 +199,8 @@ class MemoryLog:
             if conversation in database.logs and seq in database.logs[conversation].states
         }
         known = [self._repeat(draft) for draft in drafts]
-        marks = present(database, reactors(drafts))
-        outcome = decide(drafts, known, states, messages, database.now(), marks)
+        marks, ties = present(database, reactors(drafts)), database.people.ties(pairs(drafts))
+        outcome = decide(drafts, known, states, messages, database.now(), marks, ties)
         self._write(outcome, states)
         return outcome.verdicts
 
@@ -307,7 +309,7 @@ class MemoryConversations:
         log = self._database.logs.get(conversation)
         if log is None:
             self._database.create(conversation, kind, members)
-        elif log.roster.opened or any(one.blocking for one in log.roster.members.values()):
+        elif log.roster.opened or log.roster.blocked:
             return []
         else:
             log.roster = replace(log.roster, opened=True, access=log.roster.access + 1)
@@ -332,7 +334,7 @@ class MemoryConversations:
     async def membership(self, conversation: str, user: str) -> Membership | None:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         log = self._database.logs.get(conversation)
-        return None if log is None else log.people.get(user)
+        return None if log is None or not log.roster.opened else log.people.get(user)
 
     async def positions(self, user: str, device: str) -> list[Position]:
         """See :class:`~chatd.interfaces.IConversationStore`."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from chatd.devices import EndDevices
-from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, Reaction
+from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, ProfileGiven, Reaction, Related
 from chatd.store.memory_devices import end_devices
 from chatd.store.memory_groups import add_must_read
 from chatd.store.memory_personal import set_personal
@@ -16,5 +16,7 @@ WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     PersonalSetting: set_personal,
     EndDevices: end_devices,
     MustRead: add_must_read,
+    Related: lambda database, effect, entry: database.people.relate(effect, entry),
+    ProfileGiven: lambda database, effect, entry: database.people.give_profile(entry),
 }
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

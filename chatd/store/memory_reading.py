@@ -37,7 +37,8 @@ class MemoryReading:
     async def view(self, user: str, conversation: str) -> Listed | None:
         """See :class:`~chatd.interfaces.IReadingStore`."""
         log = self._database.logs.get(conversation)
-        return None if log is None or user not in log.roster.members else await self._listed(user, log)
+        there = log is not None and log.roster.opened and user in log.roster.members
+        return await self._listed(user, log) if there else None
 
     def _archived(self, user: str, log: Any) -> bool:
         return is_archived(self._database.personal.get((user, log.conversation), NOTHING_SET), log)

@@ -20,18 +20,17 @@ class Opening(Record, frozen=True, kw_only=True, gc=False):
 
 
 # Only what was created has members and notices, or what was there without its people having been told, unless one of
-# them blocks the other. A person's event queue comes into being with the first notice in it. Rows of conversations are
-# touched in the order of their ids, first the new ones, then the queues: whoever has come to the queues waits for
-# nobody who has not.
+# them blocks the other. That stands in its own row, since of a row that had to be waited for this sees the latest, and
+# of its members only what was there before. A person's event queue comes into being with the first notice in it. Rows
+# of conversations are touched in the order of their ids, first the new ones, then the queues: whoever has come to the
+# queues waits for nobody who has not.
 OPEN = """
 PREPARE chatd_open (uuid[], text[], uuid[], text[], uuid[], uuid[], text[], text[], text[], text[], bytea[]) AS
 WITH created AS (
     INSERT INTO chatd.conversations AS c (conversation_id, kind)
     SELECT * FROM unnest($1, $2) AS o (conversation_id, kind) ORDER BY conversation_id
     ON CONFLICT (conversation_id) DO UPDATE SET opened = true, access = c.access + 1
-    WHERE NOT c.opened AND NOT EXISTS (
-        SELECT FROM chatd.members AS m WHERE m.conversation_id = c.conversation_id AND m.blocking
-    )
+    WHERE NOT c.opened AND NOT c.blocked
     RETURNING conversation_id
 ), joined AS (
     INSERT INTO chatd.members (conversation_id, user_id)

@@ -38,10 +38,12 @@ FROM unnest(%s::uuid[], %s::bigint[]) AS n (conversation_id, last_seq) WHERE c.c
 RIGHTS = """
 UPDATE chatd.conversations AS c
 SET access = n.access, member_count = n.member_count, profile_seq = n.profile_seq, closed = n.closed,
+    blocked = n.blocked,
     posting = n.posting, inviting = n.inviting, editing = n.editing, joining = n.joining, history = n.history
-FROM unnest(%s::uuid[], %s::bigint[], %s::int[], %s::bigint[], %s::boolean[],
+FROM unnest(%s::uuid[], %s::bigint[], %s::int[], %s::bigint[], %s::boolean[], %s::boolean[],
             %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-    AS n (conversation_id, access, member_count, profile_seq, closed, posting, inviting, editing, joining, history)
+    AS n (conversation_id, access, member_count, profile_seq, closed, blocked,
+          posting, inviting, editing, joining, history)
 WHERE c.conversation_id = n.conversation_id
 """
 # Whoever has left keeps the part of the log that was theirs, whatever else they are from then on but a member again.
@@ -147,6 +149,7 @@ async def _write_logs(cursor: Cursor, logs: Mapping[str, LogState], outcome: Out
                 plain_array(len(roster.members) for roster in altered),
                 plain_array(roster.profile for roster in altered),
                 plain_array(roster.closed for roster in altered),
+                plain_array(roster.blocked for roster in altered),
                 *(plain_array(getattr(roster.rules, name) for roster in altered) for name in RULES),
             ),
         )

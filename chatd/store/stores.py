@@ -13,10 +13,13 @@ from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
 from chatd.store.memory_devices import MemoryDevices
 from chatd.store.memory_groups import MemoryAnnouncements, MemoryGroups
+from chatd.store.memory_people import MemoryProfiles, MemoryRelations
 from chatd.store.memory_reactions import MemoryReactions
 from chatd.store.memory_reading import MemoryReading
 from chatd.store.pool import Pool
+from chatd.store.profiles import PostgresProfiles
 from chatd.store.reading import PostgresReading
+from chatd.store.relations import PostgresRelations
 from chatd.store.tallies import PostgresReactions
 
 PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED + devices.PREPARED
@@ -34,6 +37,8 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         devices=PostgresDevices(pool, max_waiting=max_waiting, failed=failed),
         groups=PostgresGroups(pool),
         announcements=PostgresAnnouncements(pool),
+        relations=PostgresRelations(pool),
+        profiles=PostgresProfiles(pool),
     )
 
 
@@ -48,4 +53,6 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         devices=MemoryDevices(database),
         groups=MemoryGroups(database),
         announcements=MemoryAnnouncements(database),
+        relations=MemoryRelations(database.people),
+        profiles=MemoryProfiles(database.people),
     )

@@ -98,3 +98,16 @@ Metadata = Annotated[
     dict[MetadataKey, MetadataValue],
     Meta(max_length=16, description="Free text by name, kept sealed beside the text.", examples=[{"lang": "en"}]),
 ]
+DisplayName = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, pattern=NO_NUL, description="What a person is called.", examples=["Bob"]),
+]
+AvatarUrl = Annotated[
+    str,
+    Meta(
+        max_length=2048,
+        pattern="^https?://[!-~]+" + _END,
+        description="Where a person's picture is. chatd neither fetches nor checks it.",
+        examples=["https://example.com/bob.png"],
+    ),
+]

@@ -448,3 +448,16 @@ async def test_a_conversation_that_is_not_there_is_not_begun_by_whoever_just_nam
     nowhere = draft(new_id(), kind="group.altered")
     assert [type(verdict) for verdict in await stores.log.change([nowhere])] == [NotFound]
     assert await stores.conversations.get(nowhere.conversation) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_rights_elsewhere_are_those_of_a_conversation_that_is_open_already(stores):
+    alice, bob, queue = new_user("alice"), new_user("bob"), new_id()
+    shared = await open_one(stores, alice, bob)
+    pair = replace(plain_roster(shared, "direct", sorted((alice, bob))), opened=False)
+    blocking = lambda roster, seq: with_people(roster, {alice: Membership(blocking=True)})  # noqa: E731
+    own = plain_roster(queue, "queue", (alice,))
+    block = draft(queue, author=alice, roster=own, begins=True, elsewhere=(Elsewhere(roster=pair, decide=blocking),))
+    [place] = await stores.log.change([block])
+    assert (place.elsewhere[0].opened, place.elsewhere[0].access) == (True, 1)
+    assert replace(await stores.conversations.roster(shared), changes={}) == replace(place.elsewhere[0], changes={})

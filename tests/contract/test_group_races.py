@@ -8,11 +8,12 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
+from chatd.bus.local import LocalBus
 from chatd.errors import Forbidden, NotFound, TooLarge
 from chatd.settings import Groups
 from chatd.store.pool import Pool
-from tests.kit.stores import migrated, new_user
-from tests.kit.workers import PostgresWorker
+from tests.kit.stores import migrated, new_user, postgres_stores
+from tests.kit.workers import Worker
 
 ROUNDS = 6
 OF_TWO = Groups(max_members=3)
@@ -31,13 +32,14 @@ def pools(migrated_dsn: str) -> Iterator[list[Pool]]:
 
 
 @pytest.fixture
-def workers(pools: list[Pool]) -> Iterator[list[PostgresWorker]]:
-    workers = [PostgresWorker(pool, OF_TWO) for pool in pools]
-    yield workers
-    assert [worker.failed for worker in workers] == [[], []]
+def workers(pools: list[Pool]) -> Iterator[list[Worker]]:
+    """They hear nothing of each other: what holds, holds by the database."""
+    failed: list[BaseException] = []
+    yield [Worker(postgres_stores(pool, failed.append), LocalBus(), reactor, failed, OF_TWO) for pool in pools]
+    assert failed == []
 
 
-async def founded(workers: list[PostgresWorker], **roles: str) -> tuple[str, dict[str, str]]:
+async def founded(workers: list[Worker], **roles: str) -> tuple[str, dict[str, str]]:
     """A group that both workers know, with people of these names and roles. The first is its owner; their ids."""
     ids = {name: new_user(name) for name in roles}
     owner, *others = ids
@@ -57,7 +59,7 @@ async def at_once(*asked: Deferred[Any]) -> list[Any]:
     return [result if succeeded else result.value for succeeded, result in results]
 
 
-async def owners(worker: PostgresWorker, group: str) -> int:
+async def owners(worker: Worker, group: str) -> int:
     roster = await worker.stores.conversations.roster(group)
     assert roster is not None
     return sum(one.role == "owner" for one in roster.members.values())
@@ -69,7 +71,7 @@ def names(outcomes: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", ["member.leave", "member.role"])
 @pytest_twisted.ensureDeferred
-async def test_of_two_owners_who_go_at_once_one_stays(workers: list[PostgresWorker], name: str) -> None:
+async def test_of_two_owners_who_go_at_once_one_stays(workers: list[Worker], name: str) -> None:
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner", bob="owner")
         outcomes = await at_once(
@@ -85,7 +87,7 @@ async def test_of_two_owners_who_go_at_once_one_stays(workers: list[PostgresWork
 
 
 @pytest_twisted.ensureDeferred
-async def test_two_owners_who_demote_each_other_do_not_both_succeed(workers: list[PostgresWorker]) -> None:
+async def test_two_owners_who_demote_each_other_do_not_both_succeed(workers: list[Worker]) -> None:
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner", bob="owner")
         outcomes = await at_once(
@@ -97,7 +99,7 @@ async def test_two_owners_who_demote_each_other_do_not_both_succeed(workers: lis
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_is_demoted_removes_nobody_afterwards(workers: list[PostgresWorker]) -> None:
+async def test_who_is_demoted_removes_nobody_afterwards(workers: list[Worker]) -> None:
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner", bob="admin", carol="member")
         demoted, removed = await at_once(
@@ -111,7 +113,7 @@ async def test_who_is_demoted_removes_nobody_afterwards(workers: list[PostgresWo
 
 @pytest.mark.parametrize("name", ["member.remove", "member.ban", "member.mute", "group.delete", "group.update"])
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_said_after_what_forbids_it(workers: list[PostgresWorker], name: str) -> None:
+async def test_nothing_is_said_after_what_forbids_it(workers: list[Worker], name: str) -> None:
     """Whoever is removed, banned or muted, or whose group is deleted, said it before or not at all."""
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner", bob="member")
@@ -131,7 +133,7 @@ async def test_nothing_is_said_after_what_forbids_it(workers: list[PostgresWorke
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_last_place_is_taken_once(workers: list[PostgresWorker]) -> None:
+async def test_the_last_place_is_taken_once(workers: list[Worker]) -> None:
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner", bob="member")
         guests = [new_user("guest") for _ in workers]
@@ -148,7 +150,7 @@ async def test_the_last_place_is_taken_once(workers: list[PostgresWorker]) -> No
 
 
 @pytest_twisted.ensureDeferred
-async def test_an_invitation_is_accepted_or_taken_back(workers: list[PostgresWorker]) -> None:
+async def test_an_invitation_is_accepted_or_taken_back(workers: list[Worker]) -> None:
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner")
         guest = new_user("guest")
@@ -161,7 +163,7 @@ async def test_an_invitation_is_accepted_or_taken_back(workers: list[PostgresWor
 
 
 @pytest_twisted.ensureDeferred
-async def test_two_updates_at_once_both_stand(workers: list[PostgresWorker]) -> None:
+async def test_two_updates_at_once_both_stand(workers: list[Worker]) -> None:
     for _ in range(ROUNDS):
         group, ids = await founded(workers, alice="owner", bob="admin")
         outcomes = await at_once(
@@ -174,7 +176,7 @@ async def test_two_updates_at_once_both_stand(workers: list[PostgresWorker]) -> 
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_founding_asked_for_twice_makes_one_group(workers: list[PostgresWorker]) -> None:
+async def test_one_founding_asked_for_twice_makes_one_group(workers: list[Worker]) -> None:
     for _ in range(ROUNDS):
         alice, bob = new_user("alice"), new_user("bob")
         first, second = await at_once(

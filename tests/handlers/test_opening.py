@@ -130,3 +130,15 @@ def test_a_queue_is_in_doubt_until_it_was_told_of_once(chat: Chat, alice: Asker)
         alice.send("b", to=other)
     doubtful = [(one.entry.conversation, one.entry.seq) for one in told if one.doubtful]
     assert doubtful == [(alice.queue, 1), (event_queue("bob"), 1)]
+
+
+def test_a_message_into_a_conversation_that_is_there_tells_of_a_doubtful_queue_too(chat: Chat, alice: Asker) -> None:
+    alice.send("a", to="bob")
+    connected = chat.connect("alice")
+    chat.conversations.faults = [LOST]
+    with pytest.raises(OutcomeUnknown):
+        alice.send("b", to="carol", client_id="1")
+    for number in range(2):
+        alice.send(str(number), to="bob")
+    assert stale(connected) == [connected.queue]
+    assert [event.text for event in connected.of(MessageCreated)] == ["0", "1"]

@@ -20,8 +20,8 @@ class AuthService:
         """The JWK Set that it publishes."""
         return self._key.public_jwks()
 
-    def token(self, user: str, *, lifetime: float = 3600.0) -> str:
-        """A token of ``user``; with a negative lifetime, one that has expired."""
+    def token(self, user: str, *, lifetime: float = 3600.0, **claims: str) -> str:
+        """A token of ``user``; with a negative lifetime, one that has expired. ``claims``: ``name`` and ``picture``."""
         now = time.time() - (3600 if lifetime < 0 else 0)
         return self._key.mint(
             user,
@@ -30,4 +30,5 @@ class AuthService:
             now=now,
             lifetime=lifetime + (3600 if lifetime < 0 else 0),
             token_id=uuid4().hex,
+            **claims,
         )

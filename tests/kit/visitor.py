@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPResponse
 from io import BytesIO
@@ -21,7 +20,6 @@ from zope.interface import implementer
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
 from chatd.edge.handshake import Handshake
-from chatd.edge.sightings import Sightings
 from chatd.edge.site import ChatSite, build_site
 from chatd.errors import Unauthorized
 from chatd.handlers.catalogue import DECLARATIONS
@@ -31,12 +29,9 @@ from chatd.router import Router
 from chatd.settings import Settings
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
-from chatd.store.memory import MemoryDatabase
-from chatd.store.memory_devices import MemoryDevices
 from chatd.wire.commands import Command, Declaration, Done, Reply
 
 TOKEN = "token-of-alice"
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @implementer(ITokenVerifier)
@@ -114,7 +109,6 @@ class World:
             router=self.router,
             verifier=self.verifier,
             revocations=self.revocations,
-            sightings=Sightings(MemoryDevices(MemoryDatabase(lambda: NOON)), self.clock.seconds),
             hub=Hub(_no_events),
             admission=self.admission,
             settings=self.settings,

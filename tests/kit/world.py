@@ -10,6 +10,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from chatd.bus.local import LocalBus
+from chatd.contacts.memory import MemoryContacts
 from chatd.errors import OutcomeUnknown
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
@@ -18,7 +19,7 @@ from chatd.interfaces import IRelations
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import Groups, Limits, Tokens
+from chatd.settings import ContactPolicy, Groups, Limits, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -26,7 +27,7 @@ from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
-from chatd.state.relations import Strangers
+from chatd.state.relations import Relations
 from chatd.store.memory import MemoryConversations, MemoryDatabase
 from chatd.store.stores import memory_stores
 from chatd.store.writer import LogWriter
@@ -70,8 +71,9 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS, ``groups`` from the defaults; ``relations`` are those of strangers unless they are
-    given; ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS, ``groups`` from the defaults; ``relations`` are the real ones unless given;
+    ``unreadable`` and ``failed`` are what would be logged. ``seconds`` is a clock that stands still. ``contacts`` are
+    asked with the policy ``ask``.
     """
 
     def __init__(
@@ -81,9 +83,11 @@ class Chat:
         *,
         relations: IRelations | None = None,
         groups: Groups | None = None,
+        policy: ContactPolicy = "anyone",
         **limits: Any,
     ) -> None:
         self.now = NOON
+        self.seconds = 0.0
         seconds = count()
         self.database = database or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
         self.unreadable: list[tuple[Entry, str]] = []
@@ -92,12 +96,16 @@ class Chat:
         self.conversations = FaultyConversations(self.database)
         self.bus = bus = LocalBus()
         self.stores = stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
-        authors = Authors(stores.keys, Keyring(masters))
+        self.authors = authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
-        reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
+        self.reader = reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         self.exchange = exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
+        self.contacts = MemoryContacts()
+        self.relations = relations or Relations(
+            stores.relations, exchange, lambda: self.seconds, policy=policy, contacts=self.contacts
+        )
         self.router = Router(
             assemble(
                 Parts(
@@ -109,11 +117,12 @@ class Chat:
                     directory=directory,
                     authors=authors,
                     reader=reader,
-                    relations=relations or Strangers(),
+                    relations=self.relations,
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     tokens=Tokens(),
                     groups=groups or Groups(),
                     now=lambda: self.now,
+                    seconds=lambda: self.seconds,
                 )
             ),
             lambda command, error: self.failed.append((command, error)),
@@ -156,12 +165,12 @@ class Asker:
     def queue(self) -> str:
         return event_queue(self.user)
 
-    def start(self, name: str, **fields: Any) -> Watch:
+    def start(self, name: str, /, **fields: Any) -> Watch:
         """Ask, and see how far it has come."""
         command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
         return Watch(self.chat.router.dispatch(self, command))
 
-    def ask(self, name: str, **fields: Any) -> Any:
+    def ask(self, name: str, /, **fields: Any) -> Any:
         """The reply; raises the error that was answered."""
         return self.start(name, **fields).result
 

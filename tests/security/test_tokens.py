@@ -90,6 +90,26 @@ def test_a_good_token_tells_whose_it_is() -> None:
     )
 
 
+def test_a_token_may_say_what_its_person_is_called_and_looks_like() -> None:
+    claims = CLAIMS | {"name": "Zoë 😀", "picture": "https://example.com/zoe.png"}
+    verified = VERIFIER.verify(signed(HEADER, claims))
+    assert (verified.name, verified.picture) == ("Zoë 😀", "https://example.com/zoe.png")
+
+
+@pytest.mark.parametrize("name", [None, 1, True, [], {"a": 1}, "", "x" * 201, "a\0b", "\ud800"])
+@pytest.mark.parametrize("picture", [None, 1, "javascript:alert(1)", "https://a b", "https://" + "x" * 2048])
+def test_names_and_pictures_that_are_none_lock_nobody_out(name: object, picture: object) -> None:
+    verified = VERIFIER.verify(signed(HEADER, CLAIMS | {"name": name, "picture": picture}))
+    assert (verified.user, verified.name, verified.picture) == ("alice", None, None)
+
+
+def test_a_minted_token_says_them_if_it_is_told_to() -> None:
+    times = {"now": NOW, "lifetime": 60, "token_id": "t"}
+    token = SIGNER.mint("alice", issuer=ISSUER, audience="chatd", name="Alice", picture="http://a.example/", **times)
+    verified = VERIFIER.verify(token)
+    assert (verified.name, verified.picture) == ("Alice", "http://a.example/")
+
+
 def test_a_token_needs_no_more_than_issuer_audience_user_and_end() -> None:
     claims = {"iss": ISSUER, "aud": ["other", "chatd"], "sub": "Zoë 😀", "exp": int(NOW) + 1, "more": {"a": [1.5]}}
     assert VERIFIER.verify(signed({"alg": "EdDSA", "kid": SIGNER.kid}, claims)) == Claims(

@@ -1,0 +1,1 @@
+"""The product, asked whether one person may contact another."""
