@@ -52,6 +52,7 @@ from chatd.workers import development
 from chatd.workers.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_state_folder
 from chatd.workers.garbage import look_for_cycles_rarely
 from chatd.workers.logs import limit_log
+from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
 
 log = Logger()
@@ -189,6 +190,7 @@ def build_worker(
         statement_timeout=settings.database.statement_timeout,
     )
     stores, bus = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen), LocalBus()
+    rhythm = Rhythm(reactor, _log_unforeseen)
     directory = Directory(stores.conversations)
     authors = Authors(stores.keys, Keyring(secrets.masters))
     metrics = Metrics(declaration.name for declaration in DECLARATIONS)
@@ -209,6 +211,9 @@ def build_worker(
             relations=Strangers(),
             limits=limits,
             now=_now,
+            presence=settings.presence,
+            rhythm=rhythm,
+            gauge=metrics.gauge,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
@@ -245,6 +250,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=_metrics_port(settings, metrics, reactor),
+        rhythm=rhythm,
     )
     return worker
 
@@ -270,7 +276,7 @@ def _metrics_port(
 
 
 def _log_unforeseen(error: BaseException) -> None:
-    log.failure("the store failed", Failure(error))
+    log.failure("the store, or what follows from it, failed", Failure(error))
 
 
 def _log_failure(command: str, error: BaseException) -> None:

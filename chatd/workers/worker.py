@@ -24,7 +24,7 @@ RETRY_SECONDS = 2.0
 
 
 class Worker(Service):
-    """Serves on ``endpoint`` from the database behind ``pool``.
+    """Serves on ``endpoint`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
     ``broken`` is told why this worker cannot go on: a port that is taken, a database that this version may not touch.
@@ -44,6 +44,7 @@ class Worker(Service):
         listening: Callable[[IListeningPort], None],
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
+        rhythm: Service | None = None,
     ) -> None:
         self._reactor = reactor
         self._pool = pool
@@ -56,6 +57,7 @@ class Worker(Service):
         self._listening = listening
         self._broken = broken
         self._metrics = metrics
+        self._rhythm = rhythm or Service()
         self._ports: list[IListeningPort] = []
 
     @property
@@ -96,6 +98,7 @@ class Worker(Service):
         if self.running:
             self._pool.prepare(self._prepared)
             self._pool.startService()
+            self._rhythm.startService()
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, tell clients to come back, let what is under way be committed, then close."""
@@ -112,6 +115,7 @@ class Worker(Service):
         while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
         if self._pool.running:
+            await _done(self._rhythm.stopService())
             await self._pool.stopService()
 
 

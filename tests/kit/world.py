@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from chatd.bus.local import LocalBus
 from chatd.errors import OutcomeUnknown
@@ -17,7 +18,7 @@ from chatd.handlers.kinds import Reader
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import Limits
+from chatd.settings import Limits, PresenceSettings
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -27,9 +28,11 @@ from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
 from chatd.state.relations import Strangers
 from chatd.store.memory import MemoryConversations, MemoryDatabase
+from chatd.store.memory_presence import MemoryPresence
 from chatd.store.stores import memory_stores
 from chatd.store.writer import LogWriter
 from chatd.wire.events import Event, LogEvent
+from chatd.workers.rhythm import Rhythm
 from tests.kit.at_once import Watch
 from tests.kit.delivery import Packet, Packets
 from tests.kit.stores import new_client_id
@@ -69,30 +72,43 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged. ``beside`` is another worker
+    with the same database and the same time, whose bus reaches no other.
     """
 
     def __init__(
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
+        *,
+        beside: "Chat | None" = None,
+        presence: PresenceSettings | None = None,
+        relations: Any = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
+        self.clock = beside.clock if beside else Clock()
         seconds = count()
-        self.database = database or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
+        self.database = (
+            database or (beside and beside.database) or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
+        )
         self.unreadable: list[tuple[Entry, str]] = []
         self.failed: list[tuple[str, BaseException]] = []
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
         self.bus = bus = LocalBus()
-        stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
+        self.presence = beside.presence if beside else MemoryPresence(self.database, self.time)
+        stores = replace(
+            memory_stores(self.database), log=self.log, conversations=self.conversations, presence=self.presence
+        )
         authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
+        self.gauges: dict[str, Any] = {}
+        self.rhythm = Rhythm(self.clock, lambda error: self.failed.append(("a beat", error)))
         self.router = Router(
             assemble(
                 Parts(
@@ -104,14 +120,26 @@ class Chat:
                     directory=directory,
                     authors=authors,
                     reader=reader,
-                    relations=Strangers(),
+                    relations=relations or Strangers(),
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     now=lambda: self.now,
+                    presence=presence or PresenceSettings(),
+                    rhythm=self.rhythm,
+                    gauge=lambda name, help, value: self.gauges.update({name: value}),
                 )
             ),
             lambda command, error: self.failed.append((command, error)),
         )
         self.commands = command_union(self.router.declarations)
+        self.rhythm.startService()
+
+    def time(self) -> datetime:
+        """The database's time of presence."""
+        return NOON + timedelta(seconds=self.clock.seconds())
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass, in small steps."""
+        self.clock.pump([0.25] * round(seconds * 4))
 
     def _log_failed(self, error: BaseException) -> None:
         self.failed.append(("the log", error))

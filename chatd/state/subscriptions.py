@@ -1,0 +1,279 @@
+"""Who wants to know of whom whether they are online, and what each connection was last told.
+
+A connection is told the difference between what it was told and what is true for it, at most once for each beat of
+:meth:`Subscriptions.tell`: what changes to and fro in between is not seen. One that does not read is told nothing, and
+the latest when it reads again. Signals say what has changed; since these may be lost, all that is subscribed to
+is read again every so often, and so is who may see whom.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from math import ceil
+from typing import Any, Literal
+
+from chatd.errors import Invalid
+from chatd.interfaces import IPresenceStore, IRelations
+from chatd.records import PresenceChanged, PresenceStatus, Record, RelationsChanged, Seen
+from chatd.state.delivery import Delivery, Phase
+from chatd.state.hub import Follower
+from chatd.wire.events import EphemeralEvent, Outgoing
+
+READ_PAIRS = 5000
+"""How many subscriptions are looked through in one beat. With more of them than so, each is read more rarely."""
+
+TOLD = 20_000
+"""How many connections are told of changes in one beat."""
+
+
+class Shown(Record, frozen=True, kw_only=True, gc=False):
+    """What one person may know of another. ``last_seen`` is of those who are offline."""
+
+    user: str
+    status: PresenceStatus | Literal["offline"]
+    last_seen: datetime | None = None
+
+
+class _Subscription:
+    """One connection's: whom it may see of those it asked for, and what it was told of each; None: not yet."""
+
+    __slots__ = ("allowed", "delivery", "told", "viewer")
+
+    def __init__(self, viewer: str, delivery: Delivery[Any]) -> None:
+        self.viewer = viewer
+        self.delivery = delivery
+        self.allowed: frozenset[str] = frozenset()
+        self.told: dict[str, Shown | None] = {}
+
+    @property
+    def listens(self) -> bool:
+        """Whether a notice would reach the peer now."""
+        return self.delivery.phase is not Phase.IDLE and not self.delivery.paused
+
+
+class Subscriptions(Follower):
+    """This worker's subscriptions to presence. ``event_of`` makes the event that tells what is shown.
+
+    ``tell`` and ``refresh`` are to be called about once in ``beat`` seconds, the latter when it has ended; then all is
+    read again within ``reread`` seconds. ``steady`` is whether what is read can be believed to be whole. One
+    connection subscribes to at most ``most`` people.
+    """
+
+    def __init__(
+        self,
+        store: IPresenceStore,
+        relations: IRelations,
+        event_of: Callable[[Shown], EphemeralEvent],
+        steady: Callable[[], bool],
+        *,
+        beat: float,
+        reread: float,
+        most: int,
+    ) -> None:
+        self._store = store
+        self._relations = relations
+        self._event_of = event_of
+        self._steady = steady
+        self._share = beat / reread
+        self._most = most
+        self._subscriptions: dict[Delivery[Any], _Subscription] = {}
+        self._rotation: deque[_Subscription] = deque()
+        self._watchers: dict[str, dict[_Subscription, None]] = {}
+        self._current: dict[str, Seen] = {}
+        self._changed: dict[str, None] = {}
+        self._unheard: dict[_Subscription, None] = {}
+        self._doubted: dict[_Subscription, None] = {}
+        self.pairs = 0
+
+    # -- what connections ask for --
+
+    async def look(self, viewer: str, users: Iterable[str]) -> list[Shown]:
+        """What ``viewer`` may know of these people now."""
+        wanted = list(dict.fromkeys(users))
+        visible = await self._visible([(viewer, user) for user in wanted])
+        found = {seen.user: seen for seen in await self._store.read(wanted)}
+        return [_shown(viewer, user, found.get(user) if (viewer, user) in visible else None) for user in wanted]
+
+    async def subscribe(self, viewer: str, delivery: Delivery[Any], users: Iterable[str]) -> list[Shown]:
+        """The same, and from now on what becomes of it; raises Invalid where that is more than one may ask for."""
+        wanted = list(dict.fromkeys(users))
+        subscription = self._subscription(viewer, delivery)
+        new = [user for user in wanted if user not in subscription.told]
+        if len(subscription.told) + len(new) > self._most:
+            raise Invalid(f"One connection subscribes to at most {self._most} people: unsubscribe from some.")
+        for user in new:
+            subscription.told[user] = None
+            self._watchers.setdefault(user, {})[subscription] = None
+        self.pairs += len(new)
+        done = False
+        try:
+            await self._read([subscription], {subscription: wanted})
+            done = True
+        finally:
+            if not done:
+                self.unsubscribe(delivery, new)
+            if delivery.phase is Phase.ENDED:
+                self.left(viewer, delivery)
+        shown = [self._shown(subscription, user) for user in wanted]
+        for one in shown:
+            if one.user in subscription.told:
+                subscription.told[one.user] = one
+        return shown
+
+    def _subscription(self, viewer: str, delivery: Delivery[Any]) -> _Subscription:
+        subscription = self._subscriptions.get(delivery)
+        if subscription is None:
+            subscription = self._subscriptions[delivery] = _Subscription(viewer, delivery)
+            self._rotation.append(subscription)
+        return subscription
+
+    def unsubscribe(self, delivery: Delivery[Any], users: Iterable[str]) -> None:
+        """Nothing more of these."""
+        subscription = self._subscriptions.get(delivery)
+        if subscription is None:
+            return
+        for user in list(users):
+            if user not in subscription.told:
+                continue
+            del subscription.told[user]
+            self.pairs -= 1
+            watchers = self._watchers[user]
+            del watchers[subscription]
+            if not watchers:
+                del self._watchers[user]
+                self._current.pop(user, None)
+                self._changed.pop(user, None)
+        if not subscription.told:
+            del self._subscriptions[delivery]
+            self._unheard.pop(subscription, None)
+            self._doubted.pop(subscription, None)
+
+    def left(self, user: str, delivery: Delivery[Any]) -> None:
+        """See :class:`~chatd.state.hub.Follower`."""
+        subscription = self._subscriptions.get(delivery)
+        if subscription is not None:
+            self.unsubscribe(delivery, subscription.told)
+
+    # -- what has changed --
+
+    def heed(self, signal: PresenceChanged) -> None:
+        """People are to be found otherwise than before."""
+        for seen in signal.people:
+            self._learn(seen)
+
+    def _learn(self, seen: Seen) -> None:
+        """The latest counts, in whatever order it comes."""
+        if seen.user not in self._watchers:
+            return
+        known = self._current.get(seen.user)
+        if known is None or known.as_of <= seen.as_of:
+            self._current[seen.user] = seen
+            self._changed[seen.user] = None
+
+    def part(self, signal: RelationsChanged) -> None:
+        """Some of these may be apart: they are shown nothing of each other until it is known."""
+        users = frozenset(signal.users)
+        for user in users:
+            for subscription in self._watchers.get(user, ()):
+                if subscription.viewer in users:
+                    subscription.allowed -= {user}
+                    self._doubted[subscription] = None
+
+    async def refresh(self) -> None:
+        """Read again what is in doubt, and some of what is not."""
+        subscriptions = self._next()
+        doubted = [subscription for subscription in subscriptions if subscription in self._doubted]
+        for subscription in doubted:
+            del self._doubted[subscription]
+        done = False
+        try:
+            await self._read(subscriptions, {one: list(one.told) for one in subscriptions})
+            done = True
+        finally:
+            if not done:
+                self._doubted.update(dict.fromkeys(one for one in doubted if one.told))
+        for subscription in subscriptions:
+            self._compare(subscription)
+
+    def _next(self) -> list[_Subscription]:
+        chosen = dict.fromkeys(islice(self._doubted, max(READ_PAIRS // self._most, 1)))
+        pairs = min(READ_PAIRS, ceil(self.pairs * self._share)) if self._steady() else 0
+        for _ in range(len(self._rotation)):
+            if pairs <= 0:
+                break
+            subscription = self._rotation.popleft()
+            if self._subscriptions.get(subscription.delivery) is subscription:
+                self._rotation.append(subscription)
+                chosen[subscription] = None
+                pairs -= len(subscription.told)
+        return list(chosen)
+
+    async def _read(self, subscriptions: Sequence[_Subscription], wanted: dict[_Subscription, list[str]]) -> None:
+        """Find out who sees whom, and how these are to be found."""
+        visible = await self._visible([(one.viewer, user) for one in subscriptions for user in wanted[one]])
+        for seen in await self._store.read(list({user for users in wanted.values() for user in users})):
+            self._learn(seen)
+        for subscription in subscriptions:
+            # What has come into doubt meanwhile is read once more.
+            if subscription not in self._doubted:
+                asked = wanted[subscription]
+                seeing = {user for user in asked if (subscription.viewer, user) in visible}
+                subscription.allowed = subscription.allowed.difference(asked) | seeing
+
+    async def _visible(self, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of ``(viewer, user)`` where the one may know of the other.
+
+        People know each other by a conversation that they share. Whoever is apart by a block sees nothing.
+        """
+        visible = await self._store.acquainted([(viewer, user) for viewer, user in pairs if viewer != user])
+        for viewer in {viewer for viewer, _ in visible}:
+            apart = await self._relations.apart(viewer)
+            visible.difference_update([(viewer, other) for other in apart])
+        return visible | {(viewer, user) for viewer, user in pairs if viewer == user}
+
+    # -- what is told --
+
+    async def tell(self) -> None:
+        """Tell the connections what has become otherwise for them, as far as they read."""
+        for subscription in [one for one in self._unheard if one.listens]:
+            del self._unheard[subscription]
+            self._compare(subscription)
+        room = TOLD
+        while self._changed and room > 0:
+            user = next(iter(self._changed))
+            del self._changed[user]
+            notices: dict[Shown, Outgoing[EphemeralEvent]] = {}
+            for subscription in self._watchers.get(user, ()):
+                self._tell_of(subscription, user, notices)
+                room -= 1
+
+    def _compare(self, subscription: _Subscription) -> None:
+        notices: dict[Shown, Outgoing[EphemeralEvent]] = {}
+        for user in subscription.told:
+            self._tell_of(subscription, user, notices)
+
+    def _tell_of(self, subscription: _Subscription, user: str, notices: dict[Shown, Outgoing[EphemeralEvent]]) -> None:
+        told, shown = subscription.told[user], self._shown(subscription, user)
+        if told is None or told == shown:
+            return
+        if not subscription.listens:
+            self._unheard[subscription] = None
+            return
+        subscription.told[user] = shown
+        if shown not in notices:
+            notices[shown] = Outgoing(self._event_of(shown))
+        subscription.delivery.notice(notices[shown])
+
+    def _shown(self, subscription: _Subscription, user: str) -> Shown:
+        seen = self._current.get(user) if user in subscription.allowed else None
+        return _shown(subscription.viewer, user, seen)
+
+
+def _shown(viewer: str, user: str, seen: Seen | None) -> Shown:
+    """What is shown of ``seen``, which is None where ``viewer`` may know nothing."""
+    if seen is None:
+        return Shown(user=user, status="offline")
+    if seen.status == "offline" or (seen.status == "invisible" and viewer != user):
+        return Shown(user=user, status="offline", last_seen=seen.last_seen)
+    return Shown(user=user, status=seen.status)
