@@ -1,6 +1,6 @@
 """One worker's handlers, all as they are, over the store in memory; and devices that ask them through the router."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -73,7 +73,8 @@ class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
     ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged. ``beside`` is another worker
-    with the same database and the same time, whose bus reaches no other.
+    with the same database and the same time; without ``bus`` the bus of each reaches no other.
+    ``reach`` stands between this worker and the store of presence.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class Chat:
         beside: "Chat | None" = None,
         presence: PresenceSettings | None = None,
         relations: Any = None,
+        bus: Any = None,
+        reach: Callable[[Any], Any] = lambda store: store,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -96,10 +99,11 @@ class Chat:
         self.failed: list[tuple[str, BaseException]] = []
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
-        self.bus = bus = LocalBus()
+        self.bus = bus = bus or LocalBus()
         self.presence = beside.presence if beside else MemoryPresence(self.database, self.time)
+        self.reach = reach(self.presence)
         stores = replace(
-            memory_stores(self.database), log=self.log, conversations=self.conversations, presence=self.presence
+            memory_stores(self.database), log=self.log, conversations=self.conversations, presence=self.reach
         )
         authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
