@@ -26,7 +26,7 @@ class MemoryPresence:
         self._database = database
         self._now = now
         self.workers: dict[str, WorkerRow] = {}
-        self.leases: dict[tuple[str, str], PresenceStatus] = {}
+        self.leases: dict[str, dict[str, PresenceStatus]] = {}
         self.last_seen: dict[str, datetime] = {}
 
     def age(self, worker: str, seconds: float) -> None:
@@ -58,12 +58,19 @@ class MemoryPresence:
         if not self._lives(worker):
             return False
         for lease in leases:
-            former = self.leases.pop((lease.user, worker), None)
+            former = self._remove(lease.user, worker)
             if lease.status is not None:
-                self.leases[lease.user, worker] = lease.status
+                self.leases.setdefault(lease.user, {})[worker] = lease.status
             if former in ("online", "away") and lease.status in (None, "invisible"):
                 self._saw(lease.user, self._now())
         return True
+
+    def _remove(self, user: str, worker: str) -> PresenceStatus | None:
+        leases = self.leases.get(user, {})
+        status = leases.pop(worker, None)
+        if not leases:
+            self.leases.pop(user, None)
+        return status
 
     def _saw(self, user: str, at: datetime) -> None:
         at = at.replace(microsecond=0)
@@ -75,13 +82,13 @@ class MemoryPresence:
         if not expired:
             return []
         worker = min(expired, key=lambda one: self.workers[one].expires_at)
-        removed = [key for key in self.leases if key[1] == worker][:limit]
-        for key in removed:
-            if self.leases.pop(key) != "invisible":
-                self._saw(key[0], self.workers[worker].renewed_at)
+        removed = [user for user, leases in self.leases.items() if worker in leases][:limit]
+        for user in removed:
+            if self._remove(user, worker) != "invisible":
+                self._saw(user, self.workers[worker].renewed_at)
         if len(removed) < limit:
             del self.workers[worker]
-        return [user for user, _ in removed]
+        return removed
 
     async def read(self, users: Sequence[str]) -> list[Seen]:
         """See :class:`~chatd.interfaces.IPresenceStore`."""
@@ -89,9 +96,17 @@ class MemoryPresence:
         return [self._seen(user, as_of) for user in dict.fromkeys(users)]
 
     def _seen(self, user: str, as_of: float) -> Seen:
-        found = {status for (one, worker), status in self.leases.items() if one == user and self._lives(worker)}
+        leases = self.leases.get(user, {})
+        found = {status for worker, status in leases.items() if self._lives(worker)}
         status = next((status for status in _BY_RANK if status in found), None)
-        return Seen(user=user, status=status or "offline", last_seen=self.last_seen.get(user), as_of=as_of)
+        # Whoever is left of a dead worker was last seen as the sweep will say.
+        left = [
+            self.workers[worker].renewed_at.replace(microsecond=0)
+            for worker, said in leases.items()
+            if said != "invisible" and not self._lives(worker)
+        ]
+        last_seen = max([*left, *filter(None, [self.last_seen.get(user)])], default=None)
+        return Seen(user=user, status=status or "offline", last_seen=last_seen, as_of=as_of)
 
     async def acquainted(self, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """See :class:`~chatd.interfaces.IPresenceStore`."""

@@ -64,14 +64,20 @@ SELECT user_id FROM removed
 
 FORGET = "DELETE FROM chatd.workers WHERE worker_id = %s"
 
+# Whoever is left of a dead worker was last seen as the sweep will say.
 READ = """
-SELECT u.user_id, p.status, s.at, extract(epoch FROM now())::double precision
+SELECT u.user_id, p.status, greatest(s.at, d.at), extract(epoch FROM now())::double precision
 FROM (SELECT DISTINCT user_id COLLATE "C" AS user_id FROM unnest(%s::text[]) AS u (user_id)) AS u
 LEFT JOIN LATERAL (
     SELECT p.status FROM chatd.presence AS p JOIN chatd.workers AS w USING (worker_id)
     WHERE p.user_id = u.user_id AND w.expires_at > now()
     ORDER BY array_position('{online,away,invisible}', p.status) LIMIT 1
 ) AS p ON true
+LEFT JOIN LATERAL (
+    SELECT date_trunc('second', max(w.renewed_at)) AS at
+    FROM chatd.presence AS p JOIN chatd.workers AS w USING (worker_id)
+    WHERE p.user_id = u.user_id AND p.status <> 'invisible' AND w.expires_at <= now()
+) AS d ON true
 LEFT JOIN chatd.last_seen AS s ON s.user_id = u.user_id
 """
 

@@ -112,7 +112,11 @@ async def test_a_lease_that_has_run_out_counts_no_longer_swept_or_not_and_is_nev
     worker, alice = await begun(stores), new_user()
     await write(stores, worker, **{alice: "online"})
     await stores.expire(worker, 2 * LONG)
-    assert await status(stores, alice) == "offline"
+    [before] = await stores.presence.read([alice])
+    assert (before.status, before.last_seen is None) == ("offline", False)
+    await sweep_all(stores)
+    [after] = await stores.presence.read([alice])
+    assert (after.status, after.last_seen) == ("offline", before.last_seen)
     assert not await stores.presence.renew(worker, LONG)
     assert not await write(stores, worker, **{alice: "online"})
     assert await status(stores, alice) == "offline"

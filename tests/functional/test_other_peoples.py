@@ -64,6 +64,8 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "message.unpin",
         "thread.get",
         "pin.list",
+        "typing.start",
+        "typing.stop",
     }
 
 

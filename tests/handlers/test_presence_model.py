@@ -97,15 +97,20 @@ class Worker:
 class Presences(RuleBasedStateMachine):
     """Everything that may happen."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(loses=strategies.booleans())
+    def begin(self, loses: bool) -> None:
+        """Two workers, with two friends at each."""
         self.air = Air()
+        self.air.loses = loses
         self.first = Worker(self.air, None)
-        self.workers = [self.first]
+        self.workers = [self.first, Worker(self.air, self.first)]
         self.devices: list[Device] = []
         self.gone: dict[str, float] = dict.fromkeys(EVERYBODY, -1000.0)
         self.shaken = -1000.0
         self.first.chat.database.begin(plain_roster(new_id(), "group", FRIENDS))
+        for worker in self.workers:
+            for user in FRIENDS[:2]:
+                self._connect(worker, user)
 
     @property
     def now(self) -> float:
@@ -113,15 +118,10 @@ class Presences(RuleBasedStateMachine):
 
     # -- what happens --
 
-    @precondition(lambda self: len(self.workers) < 3)
-    @rule()
-    def start_worker(self) -> None:
-        self.workers.append(Worker(self.air, self.first))
-
-    @precondition(lambda self: len(self.workers) > 1)
     @rule(data=strategies.data(), gently=strategies.booleans())
-    def end_worker(self, data: Any, gently: bool) -> None:
+    def replace_worker(self, data: Any, gently: bool) -> None:
         worker = data.draw(strategies.sampled_from(self.workers))
+        self.workers.append(Worker(self.air, self.first))
         self.workers.remove(worker)
         if gently:
             worker.chat.rhythm.stopService()
@@ -136,8 +136,12 @@ class Presences(RuleBasedStateMachine):
 
     @rule(data=strategies.data(), user=strategies.sampled_from(EVERYBODY))
     def connect(self, data: Any, user: str) -> None:
-        worker = data.draw(strategies.sampled_from(self.workers))
-        self.devices.append(Device(worker, worker.chat.connect(user), self.now))
+        self._connect(data.draw(strategies.sampled_from(self.workers)), user)
+
+    def _connect(self, worker: Worker, user: str) -> None:
+        device = Device(worker, worker.chat.connect(user), self.now)
+        self.devices.append(device)
+        self._subscribe(device)
 
     @precondition(lambda self: self.devices)
     @rule(data=strategies.data())
@@ -155,8 +159,10 @@ class Presences(RuleBasedStateMachine):
 
     @precondition(lambda self: self.devices)
     @rule(data=strategies.data())
-    def subscribe(self, data: Any) -> None:
-        device = data.draw(strategies.sampled_from(self.devices))
+    def subscribe_again(self, data: Any) -> None:
+        self._subscribe(data.draw(strategies.sampled_from(self.devices)))
+
+    def _subscribe(self, device: Device) -> None:
         device.read()
         reply = device.connection.ask("presence.subscribe", users=EVERYBODY)
         device.told = {person.user: person.status for person in reply.people}
