@@ -172,7 +172,7 @@ class Subscriptions(Follower):
             self._changed[seen.user] = None
 
     def part(self, signal: RelationsChanged) -> None:
-        """Some of these may be apart: they are shown nothing of each other until it is known."""
+        """Some of these may be apart: their connections are told nothing more until that is known."""
         users = frozenset(signal.users)
         for user in users:
             for subscription in self._watchers.get(user, ()):
@@ -212,7 +212,7 @@ class Subscriptions(Follower):
     async def _read(self, subscriptions: Sequence[_Subscription], wanted: dict[_Subscription, list[str]]) -> None:
         """Find out who sees whom, and how these are to be found."""
         visible = await self._visible([(one.viewer, user) for one in subscriptions for user in wanted[one]])
-        for seen in await self._store.read(list({user for users in wanted.values() for user in users})):
+        for seen in await self._store.read([*dict.fromkeys(user for one in subscriptions for user in wanted[one])]):
             self._learn(seen)
         for subscription in subscriptions:
             # What has come into doubt meanwhile is read once more.
@@ -255,7 +255,7 @@ class Subscriptions(Follower):
 
     def _tell_of(self, subscription: _Subscription, user: str, notices: dict[Shown, Outgoing[EphemeralEvent]]) -> None:
         told, shown = subscription.told[user], self._shown(subscription, user)
-        if told is None or told == shown:
+        if told is None or told == shown or subscription in self._doubted:
             return
         if not subscription.listens:
             self._unheard[subscription] = None

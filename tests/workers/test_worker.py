@@ -73,6 +73,22 @@ class Pool(Service):
         return succeed(None)
 
 
+class Beating(Service):
+    """A rhythm, which ends when it is told to."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def startService(self) -> None:
+        super().startService()
+        self._happened.append("the rhythm has begun")
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._happened.append("the rhythm has ended")
+        return succeed(None)
+
+
 class Port:
     """A port, which may take its time to close."""
 
@@ -104,7 +120,7 @@ class Endpoint:
 class Life:
     """A worker and all that happens to it."""
 
-    def __init__(self, *, metrics: bool = False) -> None:
+    def __init__(self, *, metrics: bool = False, rhythm: bool = False) -> None:
         self.clock = Clock()
         self.answers = WaitingRouter()
         self.world = World(router=self.answers, clock=self.clock)
@@ -127,6 +143,7 @@ class Life:
             listening=self.listening.append,
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
+            rhythm=Beating(self.happened) if rhythm else None,
         )
 
     def stop(self) -> Watch:
@@ -306,3 +323,15 @@ def test_what_fails_after_its_end_breaks_nothing(life: Life) -> None:
     life.stop()
     coming.errback(ZeroDivisionError())
     assert life.broken == []
+
+
+def test_what_is_done_again_and_again_is_done_while_the_database_is_there() -> None:
+    life = Life(rhythm=True)
+    coming: Deferred[Session] = Deferred()
+    life.pool.database = lambda: coming
+    life.worker.startService()
+    assert life.happened == []
+    coming.callback(Session([]))
+    assert life.happened == ["the rhythm has begun"]
+    assert life.stop().ended
+    assert life.happened[-2:] == ["the rhythm has ended", "the pool has stopped"]
