@@ -119,6 +119,7 @@ class Presence:
         route=Route("POST", "/v1/presence/subscribe"),
         errors=(Invalid,),
         emits=(PresenceNotice,),
+        ordered_by=lambda caller, ask: "presence",
         example={"users": ["bob"]},
     )
     async def subscribe(self, caller: Caller, ask: Subscribe) -> PresenceList:
@@ -134,6 +135,7 @@ class Presence:
         reply=Done,
         route=Route("POST", "/v1/presence/unsubscribe"),
         errors=(Invalid,),
+        ordered_by=lambda caller, ask: "presence",
         example={"users": ["bob"]},
     )
     async def unsubscribe(self, caller: Caller, ask: Unsubscribe) -> Done:

@@ -6,8 +6,8 @@ the latest when it reads again. Signals say what has changed; since these may be
 is read again every so often, and so is who may see whom.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from math import ceil
@@ -20,8 +20,11 @@ from chatd.state.delivery import Delivery, Phase
 from chatd.state.hub import Follower
 from chatd.wire.events import EphemeralEvent, Outgoing
 
-READ_PAIRS = 5000
-"""How many subscriptions are looked through in one beat. With more of them than so, each is read more rarely."""
+READ_PEOPLE = 5000
+"""How many people are read again in one beat. With more of them than fit in, each is read more rarely."""
+
+READ_PAIRS = 1000
+"""In how many subscriptions it is looked up again in one beat whether the one may see the other, which costs more."""
 
 TOLD = 20_000
 """How many connections are told of changes in one beat."""
@@ -77,9 +80,9 @@ class Subscriptions(Follower):
         self._steady = steady
         self._share = beat / reread
         self._most = most
-        self._subscriptions: dict[Delivery[Any], _Subscription] = {}
-        self._rotation: deque[_Subscription] = deque()
-        self._watchers: dict[str, dict[_Subscription, None]] = {}
+        # Both in the order in which it will be their turn to be read again.
+        self._subscriptions: OrderedDict[Delivery[Any], _Subscription] = OrderedDict()
+        self._watchers: OrderedDict[str, dict[_Subscription, None]] = OrderedDict()
         self._current: dict[str, Seen] = {}
         self._changed: dict[str, None] = {}
         self._unheard: dict[_Subscription, None] = {}
@@ -103,12 +106,11 @@ class Subscriptions(Follower):
         if len(subscription.told) + len(new) > self._most:
             raise Invalid(f"One connection subscribes to at most {self._most} people: unsubscribe from some.")
         for user in new:
-            subscription.told[user] = None
-            self._watchers.setdefault(user, {})[subscription] = None
-        self.pairs += len(new)
+            self._watch(subscription, user)
         done = False
         try:
-            await self._read([subscription], {subscription: wanted})
+            await self._judge({subscription: wanted})
+            await self._read(wanted)
             done = True
         finally:
             if not done:
@@ -121,11 +123,15 @@ class Subscriptions(Follower):
                 subscription.told[one.user] = one
         return shown
 
+    def _watch(self, subscription: _Subscription, user: str) -> None:
+        subscription.told[user] = None
+        self.pairs += 1
+        self._watchers.setdefault(user, {})[subscription] = None
+
     def _subscription(self, viewer: str, delivery: Delivery[Any]) -> _Subscription:
         subscription = self._subscriptions.get(delivery)
         if subscription is None:
             subscription = self._subscriptions[delivery] = _Subscription(viewer, delivery)
-            self._rotation.append(subscription)
         return subscription
 
     def unsubscribe(self, delivery: Delivery[Any], users: Iterable[str]) -> None:
@@ -181,43 +187,51 @@ class Subscriptions(Follower):
                     self._doubted[subscription] = None
 
     async def refresh(self) -> None:
-        """Read again what is in doubt, and some of what is not."""
-        subscriptions = self._next()
+        """Look up again what is in doubt, and read again some of what is not."""
+        subscriptions = self._next_subscriptions()
         doubted = [subscription for subscription in subscriptions if subscription in self._doubted]
         for subscription in doubted:
             del self._doubted[subscription]
         done = False
         try:
-            await self._read(subscriptions, {one: list(one.told) for one in subscriptions})
+            await self._judge({subscription: list(subscription.told) for subscription in subscriptions})
             done = True
         finally:
             if not done:
                 self._doubted.update(dict.fromkeys(one for one in doubted if one.told))
         for subscription in subscriptions:
             self._compare(subscription)
+        await self._read(self._next_people())
 
-    def _next(self) -> list[_Subscription]:
+    def _next_subscriptions(self) -> list[_Subscription]:
         chosen = dict.fromkeys(islice(self._doubted, max(READ_PAIRS // self._most, 1)))
-        pairs = min(READ_PAIRS, ceil(self.pairs * self._share)) if self._steady() else 0
-        for _ in range(len(self._rotation)):
+        pairs = min(READ_PAIRS, ceil(self.pairs * self._share))
+        due = []
+        for subscription in self._subscriptions.values():
             if pairs <= 0:
                 break
-            subscription = self._rotation.popleft()
-            if self._subscriptions.get(subscription.delivery) is subscription:
-                self._rotation.append(subscription)
-                chosen[subscription] = None
-                pairs -= len(subscription.told)
-        return list(chosen)
+            due.append(subscription)
+            pairs -= len(subscription.told)
+        for subscription in due:
+            self._subscriptions.move_to_end(subscription.delivery)
+        return [*(chosen | dict.fromkeys(due))]
 
-    async def _read(self, subscriptions: Sequence[_Subscription], wanted: dict[_Subscription, list[str]]) -> None:
-        """Find out who sees whom, and how these are to be found."""
-        visible = await self._visible([(one.viewer, user) for one in subscriptions for user in wanted[one]])
-        for seen in await self._store.read([*dict.fromkeys(user for one in subscriptions for user in wanted[one])]):
+    def _next_people(self) -> list[str]:
+        wanted = min(READ_PEOPLE, ceil(len(self._watchers) * self._share)) if self._steady() else 0
+        people = list(islice(self._watchers, wanted))
+        for user in people:
+            self._watchers.move_to_end(user)
+        return people
+
+    async def _read(self, users: Sequence[str]) -> None:
+        for seen in await self._store.read(users):
             self._learn(seen)
-        for subscription in subscriptions:
-            # What has come into doubt meanwhile is read once more.
+
+    async def _judge(self, wanted: Mapping[_Subscription, Sequence[str]]) -> None:
+        """Find out whom of these each may see. What has come into doubt meanwhile stays in doubt."""
+        visible = await self._visible([(one.viewer, user) for one, users in wanted.items() for user in users])
+        for subscription, asked in wanted.items():
             if subscription not in self._doubted:
-                asked = wanted[subscription]
                 seeing = {user for user in asked if (subscription.viewer, user) in visible}
                 subscription.allowed = subscription.allowed.difference(asked) | seeing
 

@@ -151,11 +151,13 @@ class Presences(RuleBasedStateMachine):
         self._lose(device)
 
     @precondition(lambda self: self.devices)
-    @rule(data=strategies.data(), status=strategies.sampled_from(RANKS))
-    def say(self, data: Any, status: str) -> None:
-        device = data.draw(strategies.sampled_from(self.devices))
-        device.connection.ask("presence.set", status=status)
-        device.said, device.since = status, self.now
+    @rule(data=strategies.data(), status=strategies.sampled_from(RANKS), everywhere=strategies.booleans())
+    def say(self, data: Any, status: str, everywhere: bool) -> None:
+        chosen = data.draw(strategies.sampled_from(self.devices))
+        for device in self.devices:
+            if device is chosen or (everywhere and device.connection.user == chosen.connection.user):
+                device.connection.ask("presence.set", status=status)
+                device.said, device.since = status, self.now
 
     @precondition(lambda self: self.devices)
     @rule(data=strategies.data())
@@ -240,4 +242,4 @@ class Presences(RuleBasedStateMachine):
 
 
 TestPresences = Presences.TestCase
-TestPresences.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestPresences.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
