@@ -19,7 +19,8 @@ UPDATE chatd.workers SET renewed_at = now(), expires_at = now() + %(seconds)s * 
 WHERE worker_id = %(worker)s AND expires_at > now() RETURNING true
 """
 
-# The worker's row is held meanwhile, so that nothing is written behind the back of whoever sweeps it away.
+# The worker's row is held meanwhile, so that nothing is written behind the back of whoever sweeps it away. Rows are
+# touched in one order, as everywhere.
 WRITE = """
 WITH living AS MATERIALIZED (
     SELECT worker_id FROM chatd.workers WHERE worker_id = %(worker)s AND expires_at > now() FOR KEY SHARE
@@ -29,7 +30,7 @@ WITH living AS MATERIALIZED (
     LEFT JOIN chatd.presence AS p ON p.user_id = w.user_id AND p.worker_id = living.worker_id
 ), put AS (
     INSERT INTO chatd.presence (user_id, worker_id, status)
-    SELECT user_id, worker_id, status FROM wanted WHERE status IS NOT NULL ORDER BY user_id
+    SELECT user_id, worker_id, status FROM wanted WHERE status IS NOT NULL ORDER BY user_id COLLATE "C"
     ON CONFLICT (user_id, worker_id) DO UPDATE SET status = excluded.status
 ), removed AS (
     DELETE FROM chatd.presence AS p USING wanted AS w
@@ -37,7 +38,7 @@ WITH living AS MATERIALIZED (
 ), seen AS (
     INSERT INTO chatd.last_seen AS s (user_id, at)
     SELECT user_id, date_trunc('second', now()) FROM wanted
-    WHERE former <> 'invisible' AND coalesce(status, 'invisible') = 'invisible' ORDER BY user_id
+    WHERE former <> 'invisible' AND coalesce(status, 'invisible') = 'invisible' ORDER BY user_id COLLATE "C"
     ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE s.at < excluded.at
 )
 SELECT true FROM living
@@ -56,7 +57,7 @@ WITH removed AS (
 ), seen AS (
     INSERT INTO chatd.last_seen AS s (user_id, at)
     SELECT user_id, date_trunc('second', %(at)s::timestamptz) FROM removed
-    WHERE status <> 'invisible' ORDER BY user_id
+    WHERE status <> 'invisible' ORDER BY user_id COLLATE "C"
     ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE s.at < excluded.at
 )
 SELECT user_id FROM removed

@@ -115,8 +115,12 @@ class Worker(Service):
         while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
         if self._pool.running:
-            await _done(self._rhythm.stopService())
+            ended = self._rhythm.stopService()
+            if self._pool.ready:
+                await _done(ended)
+            # Without a database the rhythm ends when nobody waits for one any more.
             await self._pool.stopService()
+            await _done(ended)
 
 
 async def _done(stopping: Deferred[None] | None) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from chatd.bus.local import LocalBus
@@ -13,7 +14,7 @@ from chatd.state.leases import ARRIVAL_SECONDS, BATCH, GRACE_SECONDS, SIGNAL_BYT
 from chatd.state.outbox import Outbox
 from chatd.store.memory import MemoryDatabase
 from chatd.store.memory_presence import MemoryPresence
-from tests.kit.at_once import at_once
+from tests.kit.at_once import at_once, watch
 from tests.kit.delivery import Packets
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -21,13 +22,17 @@ HEARTBEAT, LEASE = 4.0, 12.0
 
 
 class Store(MemoryPresence):
-    """Remembers what was asked of it. The next calls meet ``faults``: an error is raised instead, or afterwards."""
+    """Remembers what was asked of it. The next calls meet ``faults``: an error is raised instead, or afterwards.
+
+    Writing waits for ``gate``, if there is one.
+    """
 
     def __init__(self, now):
         super().__init__(MemoryDatabase(now), now)
         self.written = []
         self.swept = 0
         self.faults = []
+        self.gate = None
 
     def _fault(self, after):
         if self.faults and isinstance(self.faults[0], OutcomeUnknown) is after:
@@ -39,6 +44,8 @@ class Store(MemoryPresence):
 
     async def write(self, worker, leases):
         self._fault(False)
+        if self.gate is not None:
+            await self.gate
         done = await super().write(worker, leases)
         self.written.append(list(leases))
         self._fault(True)
@@ -167,6 +174,18 @@ def test_a_worker_that_was_taken_for_dead_begins_anew_and_writes_everybody_again
     at_once(asleep.beat())
     at_once(asleep.write())
     assert (place.status("alice"), place.status("bob")) == ("online", "online")
+
+
+def test_what_was_written_while_the_lease_was_lost_is_written_again(place):
+    worker = place.worker()
+    place.connect(worker, "alice")
+    gate = place.store.gate = Deferred()
+    writing = watch(worker.write())
+    place.clock.advance(LEASE)
+    at_once(worker.beat())
+    place.store.gate = None
+    gate.callback(None)
+    assert (writing.ended, place.status("alice")) == (True, "online")
 
 
 def test_after_an_outage_nobody_is_swept_before_they_have_had_time_to_come_back(place):

@@ -74,9 +74,10 @@ class Pool(Service):
 
 
 class Beating(Service):
-    """A rhythm, which ends when it is told to."""
+    """A rhythm, which may take its time to end."""
 
     def __init__(self, happened: list[str]) -> None:
+        self.ending: Deferred[None] = succeed(None)
         self._happened = happened
 
     def startService(self) -> None:
@@ -86,7 +87,7 @@ class Beating(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._happened.append("the rhythm has ended")
-        return succeed(None)
+        return self.ending
 
 
 class Port:
@@ -130,6 +131,7 @@ class Life:
         self.metrics = Endpoint(self.happened, "the port of the metrics")
         self.listening: list[object] = []
         self.broken: list[BaseException] = []
+        self.rhythm = Beating(self.happened)
         self.connections = ConnectionFactory(self.world.site.gateway)
         self.worker = Worker(
             self.clock,
@@ -143,7 +145,7 @@ class Life:
             listening=self.listening.append,
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
-            rhythm=Beating(self.happened) if rhythm else None,
+            rhythm=self.rhythm if rhythm else None,
         )
 
     def stop(self) -> Watch:
@@ -335,3 +337,14 @@ def test_what_is_done_again_and_again_is_done_while_the_database_is_there() -> N
     assert life.happened == ["the rhythm has begun"]
     assert life.stop().ended
     assert life.happened[-2:] == ["the rhythm has ended", "the pool has stopped"]
+
+
+def test_without_a_database_nothing_holds_up_the_end() -> None:
+    life = Life(rhythm=True)
+    life.worker.startService()
+    life.pool.ready = False
+    life.rhythm.ending = Deferred()
+    stopped = life.stop()
+    assert life.happened[-1] == "the pool has stopped"
+    life.rhythm.ending.callback(None)
+    assert stopped.ended
