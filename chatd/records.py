@@ -360,9 +360,3 @@ class TypingShown(Signal, frozen=True, kw_only=True, tag="typing.shown"):
 
     conversation: str
     user: str
-
-
-class RelationsChanged(Signal, frozen=True, kw_only=True, tag="relations.changed"):
-    """How some of these people stand to each other has changed, for instance by a block."""
-
-    users: tuple[str, ...]

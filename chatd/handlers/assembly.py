@@ -25,13 +25,14 @@ from chatd.interfaces import (
     IRelations,
     IRhythm,
 )
-from chatd.records import PresenceChanged, RelationsChanged, TypingShown
+from chatd.records import PresenceChanged, TypingShown
 from chatd.settings import Limits, PresenceSettings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
 from chatd.state.leases import Leases
+from chatd.state.relations import RelationsChanged
 from chatd.state.subscriptions import Subscriptions
 
 BEAT_SECONDS = 1.0

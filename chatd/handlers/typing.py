@@ -10,10 +10,11 @@ from chatd.handlers.access import check_sees
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import MESSAGE
 from chatd.interfaces import IBus, IRelations
-from chatd.records import Publication, RelationsChanged, Roster, TypingShown
+from chatd.records import Publication, Roster, TypingShown
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
 from chatd.state.hub import Follower
+from chatd.state.relations import RelationsChanged
 from chatd.state.typing import EXPIRES_SECONDS, Typists
 from chatd.wire.commands import Command, Done, Route, command
 from chatd.wire.events import EphemeralEvent

@@ -3,6 +3,13 @@
 from zope.interface import implementer
 
 from chatd.interfaces import IRelations
+from chatd.records import Signal
+
+
+class RelationsChanged(Signal, frozen=True, kw_only=True, tag="relations.changed"):
+    """Who is apart from these people has changed."""
+
+    users: tuple[str, ...]
 
 
 @implementer(IRelations)

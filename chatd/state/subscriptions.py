@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from chatd.errors import Invalid
 from chatd.interfaces import IPresenceStore, IRelations
-from chatd.records import PresenceChanged, PresenceStatus, Record, RelationsChanged, Seen
+from chatd.records import PresenceChanged, PresenceStatus, Record, Seen
 from chatd.state.delivery import Delivery, Phase
 from chatd.state.hub import Follower
+from chatd.state.relations import RelationsChanged
 from chatd.wire.events import EphemeralEvent, Outgoing
 
 READ_PEOPLE = 5000

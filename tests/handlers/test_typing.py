@@ -4,10 +4,10 @@ import pytest
 
 from chatd.errors import Forbidden, NotFound
 from chatd.handlers.typing import TypingStarted, TypingStopped
-from chatd.records import RelationsChanged, TypingShown, plain_roster
+from chatd.records import TypingShown, plain_roster
 from chatd.settings import PresenceSettings
 from chatd.state.ids import event_queue
-from chatd.state.relations import Strangers
+from chatd.state.relations import RelationsChanged, Strangers
 from tests.kit.stores import new_id
 from tests.kit.world import Chat
 

@@ -7,11 +7,11 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from chatd.handlers.presence import notice
-from chatd.records import PresenceChanged, RelationsChanged, Seen
+from chatd.records import PresenceChanged, Seen
 from chatd.state import subscriptions as module
 from chatd.state.delivery import Delivery
 from chatd.state.outbox import Outbox
-from chatd.state.relations import Strangers
+from chatd.state.relations import RelationsChanged, Strangers
 from chatd.state.subscriptions import Shown, Subscriptions
 from tests.kit.at_once import at_once, watch
 from tests.kit.delivery import Packets
