@@ -59,6 +59,7 @@ from chatd.workers.embedded import EmbeddedPostgres, EmbeddedPostgresError, defa
 from chatd.workers.garbage import look_for_cycles_rarely
 from chatd.workers.logs import limit_log
 from chatd.workers.revocation_watch import RevocationWatch
+from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
 
 log = Logger()
@@ -196,6 +197,7 @@ def build_worker(
         statement_timeout=settings.database.statement_timeout,
     )
     stores, bus = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen), LocalBus()
+    rhythm = Rhythm(reactor, _log_unforeseen)
     directory = Directory(stores.conversations)
     authors = Authors(stores.keys, Keyring(secrets.masters))
     metrics = Metrics(declaration.name for declaration in DECLARATIONS)
@@ -226,7 +228,9 @@ def build_worker(
             tokens=settings.tokens,
             groups=settings.groups,
             now=_now,
-            seconds=reactor.seconds,
+            presence=settings.presence,
+            rhythm=rhythm,
+            gauge=metrics.gauge,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
@@ -268,6 +272,7 @@ def build_worker(
         broken=broken,
         metrics=_metrics_port(settings, metrics, reactor),
         watches=(watch,),
+        rhythm=rhythm,
     )
     return worker
 
@@ -316,7 +321,7 @@ def _metrics_port(
 
 
 def _log_unforeseen(error: BaseException) -> None:
-    log.failure("the store failed", Failure(error))
+    log.failure("the store, or what follows from it, failed", Failure(error))
 
 
 def _log_failure(command: str, error: BaseException) -> None:

@@ -260,6 +260,30 @@ class Contacts(Section, frozen=True, kw_only=True):
     ] = "refuse"
 
 
+class PresenceSettings(Section, frozen=True, kw_only=True):
+    """Who is online, and who is typing."""
+
+    heartbeat: Annotated[
+        float, Meta(ge=0.1, le=7.5, description="How often a worker tells the others, by the database, that it lives.")
+    ] = 4.0
+    lease: Annotated[
+        float,
+        Meta(ge=0.2, le=15, description="How long after its last heartbeat a dead worker's people count as online."),
+    ] = 12.0
+    reread: Annotated[
+        float, Meta(ge=1, le=3600, description="Within what time a change is found whose signal was lost.")
+    ] = 30.0
+    max_subscriptions: Annotated[
+        int, Meta(ge=1, le=5000, description="People of whose presence one connection is told.")
+    ] = 1000
+    typing_damped_above: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Members above which only a few are shown typing at a time.")
+    ] = 100
+    typing_silent_above: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Members above which nobody is shown typing.")
+    ] = 1000
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """What one chatd is told. Frozen: a reload makes a new one."""
 
@@ -284,3 +308,4 @@ class Settings(Section, frozen=True, kw_only=True):
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     contacts: Contacts = msgspec.field(default_factory=Contacts)
+    presence: PresenceSettings = msgspec.field(default_factory=PresenceSettings)

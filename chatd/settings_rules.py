@@ -200,6 +200,16 @@ def _files_that_open(given: Checked) -> None:
         refuse_open_file("tokens.jwks_file", given.source("tokens.jwks_file"), settings.tokens.jwks_file)
 
 
+def _heartbeats_in_a_lease(given: Checked) -> None:
+    presence = given.settings.presence
+    if presence.lease < 2 * presence.heartbeat:
+        raise given.refuse("presence.lease", "must last for at least two heartbeats, so that one may be missed")
+    if presence.typing_silent_above < presence.typing_damped_above:
+        raise given.refuse(
+            "presence.typing_silent_above", f"may be no less than typing_damped_above, {presence.typing_damped_above}"
+        )
+
+
 RULES: tuple[Callable[[Checked], None], ...] = (
     _one_worker,
     _whole_tls,
@@ -213,4 +223,5 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _contacts,
     _origin_ports,
     _files_that_open,
+    _heartbeats_in_a_lease,
 )

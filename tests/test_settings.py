@@ -233,6 +233,30 @@ BAD: dict[str, tuple[dict[str, str | bool], dict[str, str], str, str, str, str]]
         "--limits-max-body-bytes",
         "max_body_bytes is less",
     ),
+    "a lease of one heartbeat": (
+        {"--presence-heartbeat": "5", "--presence-lease": "9"},
+        {},
+        "",
+        "presence.lease",
+        "--presence-lease",
+        "at least two heartbeats",
+    ),
+    "a lease beyond the promise": (
+        {"--presence-lease": "15.5"},
+        {},
+        "",
+        "presence.lease",
+        "--presence-lease",
+        "from 0.2 to 15",
+    ),
+    "silent where all are shown": (
+        {"--presence-typing-silent-above": "50"},
+        {},
+        "",
+        "presence.typing_silent_above",
+        "--presence-typing-silent-above",
+        "typing_damped_above, 100",
+    ),
     "one port for two": ({"--metrics-port": "8443"}, {}, "", "metrics.port", "--metrics-port", "need another"),
 }
 

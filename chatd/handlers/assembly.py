@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
 from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
@@ -24,12 +25,14 @@ from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import Opening
 from chatd.handlers.personal import PersonalSettings
+from chatd.handlers.presence import Presence, notice
 from chatd.handlers.profiles import Profiles
 from chatd.handlers.reactions import Reactions
 from chatd.handlers.relationships import Relationships
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
+from chatd.handlers.typing import Typing
 from chatd.interfaces import (
     IAnnouncementStore,
     IBus,
@@ -39,18 +42,30 @@ from chatd.interfaces import (
     IKeyStore,
     ILog,
     ILogStore,
+    IPresenceStore,
     IProfileStore,
     IReactionStore,
     IReadingStore,
     IRelations,
     IRelationStore,
+    IRhythm,
 )
+from chatd.records import PresenceChanged, TypingShown
 from chatd.settings import Groups as GroupLimits
-from chatd.settings import Limits, Tokens
+from chatd.settings import Limits, PresenceSettings, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory, RosterChanged
 from chatd.state.exchange import Exchange
 from chatd.state.hub import Hub
+from chatd.state.leases import Leases
+from chatd.state.relations import RelationsChanged
+from chatd.state.subscriptions import Subscriptions
+
+BEAT_SECONDS = 1.0
+"""How often what has changed of presence and typing is looked after."""
+
+Gauge = Callable[[str, str, Callable[[], float]], None]
+"""``(name, help, value)``: show a figure to the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +82,12 @@ class Stores:
     announcements: IAnnouncementStore
     relations: IRelationStore
     profiles: IProfileStore
+    presence: IPresenceStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the handlers of one worker stand on.
-
-    ``now`` tells times that know their zone, ``seconds`` those of a clock that is never set.
-    """
+    """What the handlers of one worker stand on. ``now`` tells times that know their zone; ``rhythm`` is begun later."""
 
     stores: Stores
     log: ILog
@@ -89,7 +102,9 @@ class Parts:
     tokens: Tokens
     now: Callable[[], datetime]
     groups: GroupLimits
-    seconds: Callable[[], float]
+    presence: PresenceSettings
+    rhythm: IRhythm
+    gauge: Gauge
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
@@ -148,10 +163,12 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             parts.bus,
             parts.relations,
             parts.exchange,
-            parts.seconds,
+            parts.rhythm.seconds,
             sizes=sizes,
         ),
         Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
+        _typing(parts),
+        _presence(parts),
         *_groups(parts, sizes),
     )
 
@@ -187,3 +204,54 @@ def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
             sizes=sizes,
         ),
     )
+
+
+def _typing(parts: Parts) -> Typing:
+    typing = Typing(
+        parts.directory,
+        parts.relations,
+        parts.bus,
+        parts.now,
+        parts.rhythm.seconds,
+        damped_above=parts.presence.typing_damped_above,
+        silent_above=parts.presence.typing_silent_above,
+    )
+    parts.hub.follow(typing)
+    parts.exchange.listen(TypingShown, typing.heed)
+    parts.exchange.listen(RelationsChanged, typing.part)
+    parts.rhythm.every(BEAT_SECONDS, typing.expire)
+    return typing
+
+
+def _presence(parts: Parts) -> Presence:
+    store, rhythm, settings = parts.stores.presence, parts.rhythm, parts.presence
+    leases = Leases(
+        store,
+        parts.bus,
+        rhythm.seconds,
+        lambda: str(uuid4()),
+        heartbeat=settings.heartbeat,
+        lease=settings.lease,
+    )
+    subscriptions = Subscriptions(
+        store,
+        parts.relations,
+        notice,
+        lambda: leases.steady,
+        beat=BEAT_SECONDS,
+        reread=settings.reread,
+        most=settings.max_subscriptions,
+    )
+    for follower in (leases, subscriptions):
+        parts.hub.follow(follower)
+    parts.exchange.listen(PresenceChanged, subscriptions.heed)
+    parts.exchange.listen(RelationsChanged, subscriptions.part)
+    # The lease has a beat of its own, so that it is renewed however long the others take.
+    for beat in (leases.beat, leases.write, leases.sweep, subscriptions.refresh, subscriptions.tell):
+        rhythm.every(min(BEAT_SECONDS, settings.heartbeat), beat)
+    rhythm.at_end(leases.retire)
+    parts.gauge("present", "People who are connected.", lambda: leases.people)
+    parts.gauge(
+        "presence_subscriptions", "People that connections are told of, each counted.", lambda: subscriptions.pairs
+    )
+    return Presence(leases, subscriptions)

@@ -19,6 +19,7 @@ from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import CREATED
 from chatd.handlers.personal import PERSONAL_KINDS, PersonalSettings
+from chatd.handlers.presence import Presence
 from chatd.handlers.profiles import PROFILE, Profiles
 from chatd.handlers.reactions import ADDED, REMOVED, Reactions
 from chatd.handlers.relationships import (
@@ -31,6 +32,7 @@ from chatd.handlers.relationships import (
 )
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
+from chatd.handlers.typing import Typing
 from chatd.wire.commands import Declaration, declarations
 
 HANDLERS: tuple[type, ...] = (
@@ -54,6 +56,8 @@ HANDLERS: tuple[type, ...] = (
     Announcements,
     Relationships,
     Profiles,
+    Typing,
+    Presence,
 )
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(

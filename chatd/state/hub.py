@@ -22,6 +22,19 @@ class _Arrival(Enum):
     OUT_OF_TURN = auto()
 
 
+class Follower:
+    """Whoever has to know what happens at a hub; of this, what it does not override is nothing to it."""
+
+    def arrived(self, user: str, delivery: Delivery[Any]) -> None:
+        """A connection of this person's has been authenticated."""
+
+    def left(self, user: str, delivery: Delivery[Any]) -> None:
+        """It has gone."""
+
+    def received(self, publications: Sequence[Publication]) -> None:
+        """These were offered to whoever is connected."""
+
+
 class Hub:
     """This worker's connections by user. ``event_of`` makes the event of an entry and its content.
 
@@ -34,10 +47,17 @@ class Hub:
         self._event_of = event_of
         self._users: dict[str, dict[Delivery[Any], None]] = {}
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._followers: list[Follower] = []
+
+    def follow(self, follower: "Follower") -> None:
+        """Tell ``follower`` from now on who comes and goes, and what has been offered."""
+        self._followers.append(follower)
 
     def attach(self, user: str, delivery: Delivery[Any]) -> None:
         """From now on this connection is offered what is addressed to ``user``."""
         self._users.setdefault(user, {})[delivery] = None
+        for follower in self._followers:
+            follower.arrived(user, delivery)
 
     def detach(self, user: str, delivery: Delivery[Any]) -> None:
         """The connection has gone."""
@@ -45,6 +65,8 @@ class Hub:
         deliveries.pop(delivery, None)
         if not deliveries:
             self._users.pop(user, None)
+        for follower in self._followers:
+            follower.left(user, delivery)
 
     def receive(self, publications: Sequence[Publication]) -> None:
         """Offer committed changes to those whom they concern, each once.
@@ -67,6 +89,8 @@ class Hub:
                 outgoing = Outgoing(self._event_of(publication.entry, publication.content))
                 for delivery in targets:
                     delivery.offer(outgoing)
+        for follower in self._followers:
+            follower.received(publications)
 
     def _connections(self, audience: Collection[str]) -> list[Delivery[Any]]:
         """Of these people, whoever is connected: at the cost of those or of these, whichever are less."""

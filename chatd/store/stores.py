@@ -14,9 +14,11 @@ from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, 
 from chatd.store.memory_devices import MemoryDevices
 from chatd.store.memory_groups import MemoryAnnouncements, MemoryGroups
 from chatd.store.memory_people import MemoryProfiles, MemoryRelations
+from chatd.store.memory_presence import MemoryPresence
 from chatd.store.memory_reactions import MemoryReactions
 from chatd.store.memory_reading import MemoryReading
 from chatd.store.pool import Pool
+from chatd.store.presence import PostgresPresence
 from chatd.store.profiles import PostgresProfiles
 from chatd.store.reading import PostgresReading
 from chatd.store.relations import PostgresRelations
@@ -39,6 +41,7 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         announcements=PostgresAnnouncements(pool),
         relations=PostgresRelations(pool),
         profiles=PostgresProfiles(pool),
+        presence=PostgresPresence(pool),
     )
 
 
@@ -55,4 +58,5 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         announcements=MemoryAnnouncements(database),
         relations=MemoryRelations(database.people),
         profiles=MemoryProfiles(database.people),
+        presence=MemoryPresence(database, database.now),
     )

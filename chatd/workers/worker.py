@@ -35,7 +35,7 @@ class Watch(Protocol):
 
 
 class Worker(Service):
-    """Serves on ``endpoint`` from the database behind ``pool``.
+    """Serves on ``endpoint`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
     ``watches`` begin once the database is there. ``broken`` is told why this worker cannot go on: a port that is taken,
@@ -57,6 +57,7 @@ class Worker(Service):
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
         watches: Sequence[Watch] = (),
+        rhythm: Service | None = None,
     ) -> None:
         self._reactor = reactor
         self._pool = pool
@@ -70,6 +71,7 @@ class Worker(Service):
         self._broken = broken
         self._metrics = metrics
         self._watches = watches
+        self._rhythm = rhythm or Service()
         self._ports: list[IListeningPort] = []
 
     @property
@@ -112,6 +114,7 @@ class Worker(Service):
             self._pool.startService()
             for watch in self._watches:
                 watch.start()
+            self._rhythm.startService()
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, tell clients to come back, let what is under way be committed, then close."""
@@ -130,7 +133,12 @@ class Worker(Service):
         for watch in self._watches:
             watch.stop()
         if self._pool.running:
+            ended = self._rhythm.stopService()
+            if self._pool.ready:
+                await _done(ended)
+            # Without a database the rhythm ends when nobody waits for one any more.
             await self._pool.stopService()
+            await _done(ended)
 
 
 async def _done(stopping: Deferred[None] | None) -> None:

@@ -9,6 +9,7 @@ from chatd.interfaces import (
     IKeyStore,
     ILog,
     ILogStore,
+    IPresenceStore,
     IReadingStore,
 )
 from tests.kit.writing import Writing
@@ -21,6 +22,7 @@ def test_the_stores_are_what_they_say_they_are(stores):
     assert verifyObject(IReadingStore, stores.reading)
     assert verifyObject(IGroupStore, stores.groups)
     assert verifyObject(IAnnouncementStore, stores.announcements)
+    assert verifyObject(IPresenceStore, stores.presence)
 
 
 def test_the_log_writer_is_a_log(stores):

@@ -124,6 +124,8 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         *("invitation.send", "invitation.accept", "invitation.decline", "invitation.revoke", "invitation.list"),
         *("join.request", "join.cancel", "join.approve", "join.deny", "join.list"),
         *("announcement.post", "announcement.read", "announcement.readers"),
+        "typing.start",
+        "typing.stop",
     }
 
 

@@ -14,6 +14,7 @@ from chatd.handlers import assembly
 from chatd.records import Draft, Entry, Roster, plain_roster
 from chatd.store import stores
 from chatd.store.memory import MemoryDatabase
+from chatd.store.memory_presence import MemoryPresence
 from chatd.store.migrate import load, migrate
 from chatd.store.pool import Pool
 
@@ -28,9 +29,13 @@ class Said(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Stores(assembly.Stores):
-    """The stores of one database. ``age`` has a conversation's last change lie further back, in seconds."""
+    """The stores of one database. ``age`` has a conversation's last change lie further back, in seconds.
+
+    ``expire`` has a worker's lease be so many seconds older.
+    """
 
     age: Callable[[str, int], Awaitable[None]]
+    expire: Callable[[str, float], Awaitable[None]]
 
 
 def memory_stores(now: Callable[[], datetime]) -> Stores:
@@ -40,7 +45,13 @@ def memory_stores(now: Callable[[], datetime]) -> Stores:
     async def age(conversation: str, seconds: int) -> None:
         database.logs[conversation].last_at -= timedelta(seconds=seconds)
 
-    return Stores(**vars(stores.memory_stores(database)), age=age)
+    made = stores.memory_stores(database)
+    presence = MemoryPresence(database, now)
+
+    async def expire(worker: str, seconds: float) -> None:
+        presence.age(worker, seconds)
+
+    return Stores(**{**vars(made), "presence": presence}, age=age, expire=expire)
 
 
 def postgres_stores(pool: Pool, failed: Callable[[BaseException], None], *, max_waiting: int = 1000) -> Stores:
@@ -53,7 +64,16 @@ def postgres_stores(pool: Pool, failed: Callable[[BaseException], None], *, max_
             writes=True,
         )
 
-    return Stores(**vars(stores.postgres_stores(pool, max_waiting=max_waiting, failed=failed)), age=age)
+    async def expire(worker: str, seconds: float) -> None:
+        await pool.query(
+            "UPDATE chatd.workers SET renewed_at = renewed_at - %(by)s * interval '1 s',"
+            " expires_at = expires_at - %(by)s * interval '1 s' WHERE worker_id = %(worker)s",
+            {"by": seconds, "worker": worker},
+            writes=True,
+        )
+
+    made = stores.postgres_stores(pool, max_waiting=max_waiting, failed=failed)
+    return Stores(**vars(made), age=age, expire=expire)
 
 
 async def migrated(pool: Pool) -> Pool:

@@ -18,7 +18,7 @@ from chatd.interfaces import IBus
 from chatd.records import Publication, Signal
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring
-from chatd.settings import Groups, Limits, Tokens
+from chatd.settings import Groups, Limits, PresenceSettings, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -27,6 +27,7 @@ from chatd.state.hub import Hub
 from chatd.state.relations import Relations
 from chatd.store.writer import LogWriter
 from chatd.wire.events import EphemeralEvent
+from chatd.workers.rhythm import Rhythm
 from tests.kit.stores import new_client_id
 from tests.kit.world import MASTERS
 
@@ -96,8 +97,10 @@ class Worker:
                     limits=Limits(),
                     tokens=Tokens(),
                     groups=groups or Groups(),
+                    presence=PresenceSettings(),
+                    rhythm=Rhythm(reactor, failed.append),
+                    gauge=lambda name, help, value: None,
                     now=lambda: datetime.now(UTC),
-                    seconds=reactor.seconds,
                 )
             ),
             lambda command, error: failed.append(error),

@@ -1,6 +1,6 @@
 """One worker's handlers, all as they are, over the store in memory; and devices that ask them through the router."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from chatd.bus.local import LocalBus
 from chatd.contacts.memory import MemoryContacts
@@ -19,7 +20,7 @@ from chatd.interfaces import IRelations
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import ContactPolicy, Groups, Limits, Tokens
+from chatd.settings import ContactPolicy, Groups, Limits, PresenceSettings, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -29,9 +30,11 @@ from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
 from chatd.state.relations import Relations
 from chatd.store.memory import MemoryConversations, MemoryDatabase
+from chatd.store.memory_presence import MemoryPresence
 from chatd.store.stores import memory_stores
 from chatd.store.writer import LogWriter
 from chatd.wire.events import Event, LogEvent
+from chatd.workers.rhythm import Rhythm
 from tests.kit.at_once import Watch
 from tests.kit.delivery import Packet, Packets
 from tests.kit.stores import new_client_id
@@ -72,8 +75,9 @@ class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
     ``limits`` differ from LIMITS, ``groups`` from the defaults; ``relations`` are the real ones unless given;
-    ``unreadable`` and ``failed`` are what would be logged. ``seconds`` is a clock that stands still. ``contacts`` are
-    asked with the policy ``ask``.
+    ``unreadable`` and ``failed`` are what would be logged. ``clock`` stands still until it is advanced. ``contacts``
+    are asked with the policy ``ask``. ``beside`` is another worker with the same database and the same time; without
+    ``bus`` the bus of each reaches no other. ``reach`` stands between this worker and the store of presence.
     """
 
     def __init__(
@@ -84,18 +88,28 @@ class Chat:
         relations: IRelations | None = None,
         groups: Groups | None = None,
         policy: ContactPolicy = "anyone",
+        beside: "Chat | None" = None,
+        presence: PresenceSettings | None = None,
+        bus: Any = None,
+        reach: Callable[[Any], Any] = lambda store: store,
         **limits: Any,
     ) -> None:
         self.now = NOON
-        self.seconds = 0.0
+        self.clock = beside.clock if beside else Clock()
         seconds = count()
-        self.database = database or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
+        self.database = (
+            database or (beside and beside.database) or MemoryDatabase(lambda: NOON + timedelta(seconds=next(seconds)))
+        )
         self.unreadable: list[tuple[Entry, str]] = []
         self.failed: list[tuple[str, BaseException]] = []
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
-        self.bus = bus = LocalBus()
-        self.stores = stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
+        self.bus = bus = bus or LocalBus()
+        self.presence = beside.presence if beside else MemoryPresence(self.database, self.time)
+        self.reach = reach(self.presence)
+        self.stores = stores = replace(
+            memory_stores(self.database), log=self.log, conversations=self.conversations, presence=self.reach
+        )
         self.authors = authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
         self.reader = reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
@@ -104,8 +118,10 @@ class Chat:
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
         self.contacts = MemoryContacts()
         self.relations = relations or Relations(
-            stores.relations, exchange, lambda: self.seconds, policy=policy, contacts=self.contacts
+            stores.relations, exchange, self.clock.seconds, policy=policy, contacts=self.contacts
         )
+        self.gauges: dict[str, Any] = {}
+        self.rhythm = Rhythm(self.clock, lambda error: self.failed.append(("a beat", error)))
         self.router = Router(
             assemble(
                 Parts(
@@ -122,12 +138,23 @@ class Chat:
                     tokens=Tokens(),
                     groups=groups or Groups(),
                     now=lambda: self.now,
-                    seconds=lambda: self.seconds,
+                    presence=presence or PresenceSettings(),
+                    rhythm=self.rhythm,
+                    gauge=lambda name, help, value: self.gauges.update({name: value}),
                 )
             ),
             lambda command, error: self.failed.append((command, error)),
         )
         self.commands = command_union(self.router.declarations)
+        self.rhythm.startService()
+
+    def time(self) -> datetime:
+        """The database's time of presence."""
+        return NOON + timedelta(seconds=self.clock.seconds())
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass, in small steps."""
+        self.clock.pump([0.25] * round(seconds * 4))
 
     def _log_failed(self, error: BaseException) -> None:
         self.failed.append(("the log", error))

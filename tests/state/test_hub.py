@@ -9,7 +9,7 @@ import pytest
 from chatd.records import Entry, Publication
 from chatd.state import hub as hub_module
 from chatd.state.delivery import Delivery, Start
-from chatd.state.hub import Hub
+from chatd.state.hub import Follower, Hub
 from chatd.state.outbox import Outbox
 from chatd.wire.events import ConversationStale, EphemeralEvent, LogEvent
 from tests.kit.delivery import Packet, Packets
@@ -203,3 +203,30 @@ def test_passing_notices_go_to_nobody_before_the_first_sync_or_after_the_end(hub
     delivery.end()
     hub.notice(["alice"], Typing())
     assert sent == []
+
+
+class Diary(Follower):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[object] = []
+
+    def arrived(self, user: str, delivery: Delivery[Packet]) -> None:
+        self.lines.append(("arrived", user, delivery))
+
+    def left(self, user: str, delivery: Delivery[Packet]) -> None:
+        self.lines.append(("left", user, delivery))
+
+    def received(self, publications: Sequence[Publication]) -> None:
+        self.lines.append(publications)
+
+
+def test_a_follower_hears_who_comes_and_goes_and_what_was_offered() -> None:
+    diary, device = Diary(), Device()
+    hub = Hub(lambda entry, content: Happened(conversation="c", seq=entry.seq, time=NOON, text=content.text))
+    hub.follow(diary)
+    hub.follow(Follower())
+    hub.attach("alice", device.delivery)
+    hub.receive([])
+    hub.detach("alice", device.delivery)
+    assert diary.lines == [("arrived", "alice", device.delivery), [], ("left", "alice", device.delivery)]

@@ -73,6 +73,23 @@ class Pool(Service):
         return succeed(None)
 
 
+class Beating(Service):
+    """A rhythm, which may take its time to end."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self.ending: Deferred[None] = succeed(None)
+        self._happened = happened
+
+    def startService(self) -> None:
+        super().startService()
+        self._happened.append("the rhythm has begun")
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._happened.append("the rhythm has ended")
+        return self.ending
+
+
 class Port:
     """A port, which may take its time to close."""
 
@@ -104,7 +121,7 @@ class Endpoint:
 class Life:
     """A worker and all that happens to it."""
 
-    def __init__(self, *, metrics: bool = False) -> None:
+    def __init__(self, *, metrics: bool = False, rhythm: bool = False) -> None:
         self.clock = Clock()
         self.answers = WaitingRouter()
         self.world = World(router=self.answers, clock=self.clock)
@@ -114,6 +131,7 @@ class Life:
         self.metrics = Endpoint(self.happened, "the port of the metrics")
         self.listening: list[object] = []
         self.broken: list[BaseException] = []
+        self.rhythm = Beating(self.happened)
         self.connections = ConnectionFactory(self.world.site.gateway)
         self.worker = Worker(
             self.clock,
@@ -127,6 +145,7 @@ class Life:
             listening=self.listening.append,
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
+            rhythm=self.rhythm if rhythm else None,
         )
 
     def stop(self) -> Watch:
@@ -306,3 +325,26 @@ def test_what_fails_after_its_end_breaks_nothing(life: Life) -> None:
     life.stop()
     coming.errback(ZeroDivisionError())
     assert life.broken == []
+
+
+def test_what_is_done_again_and_again_is_done_while_the_database_is_there() -> None:
+    life = Life(rhythm=True)
+    coming: Deferred[Session] = Deferred()
+    life.pool.database = lambda: coming
+    life.worker.startService()
+    assert life.happened == []
+    coming.callback(Session([]))
+    assert life.happened == ["the rhythm has begun"]
+    assert life.stop().ended
+    assert life.happened[-2:] == ["the rhythm has ended", "the pool has stopped"]
+
+
+def test_without_a_database_nothing_holds_up_the_end() -> None:
+    life = Life(rhythm=True)
+    life.worker.startService()
+    life.pool.ready = False
+    life.rhythm.ending = Deferred()
+    stopped = life.stop()
+    assert life.happened[-1] == "the pool has stopped"
+    life.rhythm.ending.callback(None)
+    assert stopped.ended

@@ -1,0 +1,77 @@
+"""What a worker does again and again while it runs."""
+
+# Twisted's LoopingCall and Service are only partly annotated.
+# mypy: allow-untyped-calls
+
+from collections.abc import Awaitable, Callable
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from chatd.errors import ServerError
+from chatd.interfaces import IRhythm
+
+log = Logger()
+
+Beat = Callable[[], Awaitable[None]]
+
+
+@implementer(IRhythm)
+class Rhythm(Service):
+    """See :class:`~chatd.interfaces.IRhythm`. Start it when the database is there, stop it while that still is.
+
+    ``failed`` is told of every unforeseen exception.
+    """
+
+    def __init__(self, reactor: IReactorTime, failed: Callable[[BaseException], None]) -> None:
+        self._reactor = reactor
+        self._failed = failed
+        self._beats: list[tuple[float, LoopingCall]] = []
+        self._ended: list[Deferred[LoopingCall]] = []
+        self._farewells: list[Beat] = []
+
+    def seconds(self) -> float:
+        """See :class:`~chatd.interfaces.IRhythm`."""
+        return self._reactor.seconds()
+
+    def every(self, seconds: float, beat: Beat) -> None:
+        """See :class:`~chatd.interfaces.IRhythm`."""
+        looping = LoopingCall(lambda: Deferred.fromCoroutine(self._bear(beat)))
+        looping.clock = self._reactor
+        self._beats.append((seconds, looping))
+
+    def at_end(self, farewell: Beat) -> None:
+        """See :class:`~chatd.interfaces.IRhythm`."""
+        self._farewells.append(farewell)
+
+    def startService(self) -> None:
+        """Begin."""
+        super().startService()
+        self._ended = [looping.start(seconds) for seconds, looping in self._beats]
+
+    def stopService(self) -> Deferred[None]:
+        """End, and say farewell when what is under way has ended."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        for _, looping in self._beats:
+            if looping.running:
+                looping.stop()
+        for ended in self._ended:
+            await ended
+        for farewell in self._farewells:
+            await self._bear(farewell)
+
+    async def _bear(self, beat: Beat) -> None:
+        """An edge: whatever goes wrong, the next time comes."""
+        try:
+            await beat()
+        except ServerError as error:
+            log.debug("put off: {detail}", detail=error.detail)
+        except Exception as unforeseen:
+            self._failed(unforeseen)
