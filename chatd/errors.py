@@ -17,6 +17,7 @@
      |    +-- UnsupportedMediaType 415  HTTP only
      |    +-- UpgradeRequired      426  HTTP only, at the WebSocket's path
      |    +-- RateLimited          429  too many connections from one address; see retry_after_ms
+     |    +-- Disabled             501  this server's settings leave it out
      +-- ServerError               ours
           +-- Internal             500  a defect of chatd; logged with its cause
           +-- Overloaded           503  a queue is full; nothing was changed
@@ -136,6 +137,12 @@ class RateLimited(PeerError):
     meaning = "There are too many connections from this address: close some, or wait, and send it again."
 
 
+class Disabled(PeerError):
+    code = "disabled"
+    status = 501
+    meaning = "This is turned off on this server."
+
+
 class Internal(ServerError):
     code = "internal"
     status = 500
@@ -178,6 +185,7 @@ CATALOGUE: tuple[type[ChatdError], ...] = (
     UpgradeRequired,
     RateLimited,
     Internal,
+    Disabled,
     Overloaded,
     Unavailable,
     OutcomeUnknown,

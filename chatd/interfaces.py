@@ -20,6 +20,7 @@ from chatd.records import (
     Delivered,
     Draft,
     Entry,
+    Finding,
     KeptMessage,
     Listed,
     Membership,
@@ -27,6 +28,7 @@ from chatd.records import (
     Position,
     Publication,
     Roster,
+    Search,
     Signal,
     WrappedKey,
 )
@@ -142,6 +144,19 @@ class IKeyStore(Interface):
 
     def add(key: WrappedKey) -> Awaitable[WrappedKey]:
         """Keep ``key`` unless the person has one already; the one that counts."""
+
+
+class ISearchStore(Interface):
+    """The index of messages by the tokens of their drafts, which is written with the messages."""
+
+    def searchable(reader: str, after: str, limit: int) -> Awaitable[list[str]]:
+        """The conversations with an id greater than ``after`` of which ``reader`` may see anything, by their ids.
+
+        Event queues are not among them.
+        """
+
+    def search(search: Search) -> Awaitable[Finding]:
+        """Messages in which every token occurs. What is deleted or edited away does not."""
 
 
 class IRelations(Interface):

@@ -32,6 +32,7 @@ from chatd.edge.tls import context_factory
 from chatd.edge.websocket import ConnectionFactory
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
+from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
 from chatd.records import Entry
 from chatd.router import Router
@@ -195,7 +196,8 @@ def build_worker(
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
     hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
     bus.subscribe(hub.receive, hub.notice, exchange.heed)
-    writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
+    index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
+    writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
     handlers = assemble(
         Parts(
             stores=stores,
@@ -209,6 +211,7 @@ def build_worker(
             relations=Strangers(),
             limits=limits,
             now=_now,
+            search=settings.search,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)

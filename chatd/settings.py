@@ -204,6 +204,17 @@ class Metrics(Section, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port of /metrics; 0 turns it off.")] = 0
 
 
+class Search(Section, frozen=True, kw_only=True):
+    """Search in messages. It keeps keyed hashes of their words; docs/design/search.rst says what these tell."""
+
+    enabled: Annotated[
+        bool, Meta(description="Let people search in their conversations; finds what was sent while this was on.")
+    ] = False
+    max_tokens: Annotated[
+        int, Meta(ge=16, le=4096, description="Different words of a message that it is found by; the first ones.")
+    ] = 512
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """What one chatd is told. Frozen: a reload makes a new one."""
 
@@ -226,3 +237,4 @@ class Settings(Section, frozen=True, kw_only=True):
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
+    search: Search = msgspec.field(default_factory=Search)

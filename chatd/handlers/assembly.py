@@ -11,9 +11,10 @@ from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
 from chatd.handlers.revisions import Revisions
+from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations
-from chatd.settings import Limits
+from chatd.interfaces import IBus, IConversationStore, IKeyStore, ILog, ILogStore, IRelations, ISearchStore
+from chatd.settings import Limits, Search
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
@@ -27,6 +28,7 @@ class Stores:
     log: ILogStore
     conversations: IConversationStore
     keys: IKeyStore
+    search: ISearchStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Parts:
     relations: IRelations
     limits: Limits
     now: Callable[[], datetime]
+    search: Search
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
@@ -68,4 +71,5 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         Conversations(stores.conversations, directory, parts.bus),
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
+        Searching(stores.search, directory, authors, reader, enabled=parts.search.enabled),
     )

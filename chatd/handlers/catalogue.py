@@ -7,10 +7,11 @@ from chatd.handlers.liveness import Liveness
 from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
+from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness)
+HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness, Searching)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)

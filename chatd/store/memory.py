@@ -50,6 +50,7 @@ class _Log:
         self.cursors: dict[tuple[str, str], int] = {}
         self.states: dict[int, MessageState] = {}
         self.mentions: dict[int, tuple[str, ...]] = {}
+        self.tokens: dict[int, frozenset[int]] = {}
 
     @property
     def conversation(self) -> str:
@@ -62,8 +63,10 @@ class _Log:
         if draft.kind == MESSAGE:
             self.states[entry.seq] = MessageState(author=draft.author, time=at, thread=thread)
             self.mentions[entry.seq] = draft.mentions
+            self.tokens[entry.seq] = frozenset(draft.tokens)
         elif draft.kind == EDITED and draft.revision is not None:
             self.mentions[draft.revision.target] = draft.mentions
+            self.tokens[draft.revision.target] = frozenset(draft.tokens)
         return entry
 
     def revise(self, seq: int, state: MessageState) -> None:
@@ -71,6 +74,7 @@ class _Log:
         self.states[seq] = state
         if state.deleted is not None:
             self.mentions.pop(seq, None)
+            self.tokens.pop(seq, None)
             self.entries = [
                 replace(entry, sealed=b"", erased=True) if entry.seq == seq or _edits(entry, seq) else entry
                 for entry in self.entries

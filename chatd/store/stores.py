@@ -8,7 +8,9 @@ from chatd.store.conversations import PostgresConversations
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
+from chatd.store.memory_search import MemorySearch
 from chatd.store.pool import Pool
+from chatd.store.search import PostgresSearch
 
 PREPARED = log.PREPARED + conversations.PREPARED
 """What has to be prepared on each connection of the pool behind :func:`postgres_stores`."""
@@ -20,9 +22,15 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         log=PostgresLog(pool),
         conversations=PostgresConversations(pool, max_waiting=max_waiting, failed=failed),
         keys=PostgresKeys(pool),
+        search=PostgresSearch(pool),
     )
 
 
 def memory_stores(database: MemoryDatabase) -> Stores:
     """In memory."""
-    return Stores(log=MemoryLog(database), conversations=MemoryConversations(database), keys=MemoryKeys(database))
+    return Stores(
+        log=MemoryLog(database),
+        conversations=MemoryConversations(database),
+        keys=MemoryKeys(database),
+        search=MemorySearch(database),
+    )

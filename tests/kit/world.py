@@ -13,11 +13,12 @@ from chatd.bus.local import LocalBus
 from chatd.errors import OutcomeUnknown
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
+from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import Limits
+from chatd.settings import Limits, Search
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -69,13 +70,15 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS; without ``search`` that is off. ``unreadable`` and ``failed`` are what would be
+    logged.
     """
 
     def __init__(
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
+        search: Search | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -97,7 +100,14 @@ class Chat:
             assemble(
                 Parts(
                     stores=stores,
-                    log=LogWriter(self.log, bus, directory, max_waiting=100, failed=self._log_failed),
+                    log=LogWriter(
+                        self.log,
+                        bus,
+                        directory,
+                        max_waiting=100,
+                        failed=self._log_failed,
+                        index=Indexer(authors, search.max_tokens).index if search else None,
+                    ),
                     bus=bus,
                     hub=self.hub,
                     exchange=exchange,
@@ -107,6 +117,7 @@ class Chat:
                     relations=Strangers(),
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     now=lambda: self.now,
+                    search=search or Search(),
                 )
             ),
             lambda command, error: self.failed.append((command, error)),
