@@ -27,23 +27,26 @@ ORDER BY m.conversation_id LIMIT %s
 # steps; each conversation has then come to some place, or to its end. What lies above the highest of these places is
 # known, whatever the conversation: that is the horizon. Hits below it are left to the next search.
 #
-# What is outside of the reader's part of a log, or too old, is passed over in the index.
+# What the reader may see is a range that no index serves, so that none is taken for it: what lies outside of it is
+# passed over in the index of the tokens, whatever the statistics say.
 SEARCH = """
-WITH RECURSIVE asked AS MATERIALIZED (
+WITH RECURSIVE visible AS (
     SELECT a.conversation_id, (%(tokens)s::bigint[])[(a.n - 1) * %(width)s + 1 : a.n * %(width)s] AS tokens,
            CASE WHEN c.history = 'all' AND m.standing = 'member' THEN 0 ELSE m.since_seq END AS low,
            least(c.last_seq, m.until_seq) AS high
     FROM unnest(%(conversations)s::uuid[]) WITH ORDINALITY AS a (conversation_id, n)
     JOIN chatd.members AS m ON m.conversation_id = a.conversation_id AND m.user_id = %(reader)s
     JOIN chatd.conversations AS c ON c.conversation_id = a.conversation_id
+), asked AS MATERIALIZED (
+    SELECT conversation_id, tokens, int8range(low, greatest(low, high), '(]') AS seqs FROM visible
 ), walk AS (
-    SELECT conversation_id, tokens, low, high, 0 AS step, 0 AS hits, false AS hit, false AS ended,
+    SELECT conversation_id, tokens, seqs, 0 AS step, 0 AS hits, false AS hit, false AS ended,
            %(time)s::timestamptz AS at,
            CASE WHEN conversation_id < %(conversation)s::uuid THEN 9223372036854775807
                 WHEN conversation_id = %(conversation)s::uuid THEN %(seq)s::bigint ELSE 0 END AS seq
     FROM asked
     UNION ALL
-    SELECT w.conversation_id, w.tokens, w.low, w.high, w.step + 1, w.hits + (next.hit IS TRUE)::int, next.hit IS TRUE,
+    SELECT w.conversation_id, w.tokens, w.seqs, w.step + 1, w.hits + (next.hit IS TRUE)::int, next.hit IS TRUE,
            next.seq IS NULL, next.at, CASE WHEN next.hit THEN next.seq ELSE next.seq + 1 END
     FROM walk AS w
     LEFT JOIN LATERAL (
@@ -53,7 +56,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT t.at, t.seq FROM chatd.search_tokens AS t
             WHERE t.conversation_id = w.conversation_id AND t.token = sought.token
-              AND (t.at, t.seq) < (w.at, w.seq) AND t.at > %(after)s AND t.seq > w.low AND t.seq <= w.high
+              AND (t.at, t.seq) < (w.at, w.seq) AND t.at > %(after)s AND t.seq <@ w.seqs
             ORDER BY t.at DESC, t.seq DESC LIMIT 1
         ) AS found
         ORDER BY found.at, found.seq LIMIT 1

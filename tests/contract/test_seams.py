@@ -2,7 +2,7 @@
 
 from zope.interface.verify import verifyObject
 
-from chatd.interfaces import IConversationStore, IKeyStore, ILog, ILogStore
+from chatd.interfaces import IConversationStore, IKeyStore, ILog, ILogStore, ISearchStore
 from tests.kit.writing import Writing
 
 
@@ -10,6 +10,7 @@ def test_the_stores_are_what_they_say_they_are(stores):
     assert verifyObject(ILogStore, stores.log)
     assert verifyObject(IConversationStore, stores.conversations)
     assert verifyObject(IKeyStore, stores.keys)
+    assert verifyObject(ISearchStore, stores.search)
 
 
 def test_the_log_writer_is_a_log(stores):

@@ -11,7 +11,7 @@ from chatd.state.ids import event_queue
 from chatd.wire.commands import Declaration
 from tests.kit.clients import Client, HttpClient, Message
 from tests.kit.people import Person
-from tests.kit.server import Server
+from tests.kit.server import Sections, Server
 
 MORE: dict[str, Message] = {
     "ack": {"seq": 0},
@@ -22,8 +22,15 @@ MORE: dict[str, Message] = {
     "message.pin": {"client_id": "x", "seq": 1},
     "message.unpin": {"client_id": "x", "seq": 1},
     "thread.get": {"seq": 1},
+    "message.search": {"query": "between"},
 }
 """What a command needs besides a conversation."""
+
+
+@pytest.fixture(scope="module")
+def settings() -> Sections:
+    return {"search": {"enabled": True}}
+
 
 ASKING = [declaration for declaration in DECLARATIONS if "conversation" in declaration.shape.__struct_fields__]
 
