@@ -17,9 +17,9 @@
      |    +-- UnsupportedMediaType 415  HTTP only
      |    +-- UpgradeRequired      426  HTTP only, at the WebSocket's path
      |    +-- RateLimited          429  too many connections from one address; see retry_after_ms
-     |    +-- Disabled             501  this server's settings leave it out
      +-- ServerError               ours
           +-- Internal             500  a defect of chatd; logged with its cause
+          +-- Disabled             501  the settings of this server leave it out
           +-- Overloaded           503  a queue is full; nothing was changed
           +-- Unavailable          503  the database is out of reach; nothing was changed
           +-- OutcomeUnknown       503  the commit's reply was lost: send it again with the same client_id
@@ -137,7 +137,7 @@ class RateLimited(PeerError):
     meaning = "There are too many connections from this address: close some, or wait, and send it again."
 
 
-class Disabled(PeerError):
+class Disabled(ServerError):
     code = "disabled"
     status = 501
     meaning = "This is turned off on this server."

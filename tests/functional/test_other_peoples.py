@@ -69,6 +69,7 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "message.versions",
         "message.pin",
         "message.unpin",
+        "message.search",
         "thread.get",
         "pin.list",
     }
