@@ -1,6 +1,7 @@
 """What messages are found by: keyed hashes of their words, made when they are written."""
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,11 +18,12 @@ HASH_BYTES: Final = 8
 def hashes(key: AuthorKey, conversation: str, words: Iterable[str]) -> tuple[int, ...]:
     """The hashes of words as they stand in the index of one conversation: in another, none of them is the same.
 
-    In their own order, so that they do not tell that of the words.
+    ``key`` is the server's; from it each conversation has a key of its own, for BLAKE2b (RFC 7693). The hashes are in
+    their own order, so that they do not tell that of the words.
     """
-    salt = b"chatd/search/1\0%b\0" % conversation.encode()
-    found = {int.from_bytes(key.digest(salt + word.encode())[:HASH_BYTES], signed=True) for word in words}
-    return tuple(sorted(found))
+    own = key.digest(b"chatd/search/1\0" + conversation.encode())
+    digests = (blake2b(word.encode(), digest_size=HASH_BYTES, key=own).digest() for word in words)
+    return tuple(sorted({int.from_bytes(digest, signed=True) for digest in digests}))
 
 
 class Indexer:

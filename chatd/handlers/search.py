@@ -27,7 +27,7 @@ from chatd.state.ids import NIL, message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import NO_NUL, ConversationId, Seq, UserId
 
-PROBES: Final = 8192
+PROBES: Final = 4096
 """How often a search asks the index, give or take a factor of two."""
 
 OPENED: Final = 100

@@ -159,8 +159,12 @@ def _tokens(cut: Iterable[Piece]) -> Iterator[str]:
 
 def tokens(text: str, limit: int) -> tuple[str, ...]:
     """The first ``limit`` different tokens that a text is found by."""
+    folded = fold(text)
+    if folded.isascii() and _SYLLABLE not in folded:
+        # Most texts: what they are cut into is what spaces divide, and cutting by them alone takes a tenth of the time.
+        return tuple(dict.fromkeys(word[:WORD_CHARS] for word in folded.split(" ") if word))[:limit]
     found: dict[str, None] = {}
-    for token in _tokens(pieces(fold(text))):
+    for token in _tokens(pieces(folded)):
         found[token] = None
         if len(found) == limit:
             break

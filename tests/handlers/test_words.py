@@ -83,6 +83,11 @@ def test_normalised_or_not_a_text_has_the_same_tokens(text: str) -> None:
         assert tokens(unicodedata.normalize(form, text), LIMIT) == tokens(text, LIMIT)
 
 
+@given(st.one_of(TEXTS, st.text(st.characters(max_codepoint=0x17F), max_size=100)), st.integers(1, 20))
+def test_tokens_are_the_pieces_however_a_text_is_cut(text: str, limit: int) -> None:
+    assert tokens(text, limit) == tuple(dict.fromkeys(words._tokens(pieces(fold(text)))))[:limit]
+
+
 def test_folds_are_forgotten_before_they_take_much_memory() -> None:
     for code in range(0x10000, 0x10000 + 2 * words._FOLDS.capacity):
         fold(chr(code))
