@@ -162,6 +162,8 @@ class Searching:
         if ask.conversation is not None:
             await self._directory.check_reader(ask.conversation, caller.user)
             return _Block([ask.conversation], more=False)
+        if cursor.last is not None:
+            size *= 2  # There is room for those that the caller has come into since the block was begun.
         ids = await self._store.searchable(caller.user, cursor.behind, size + 1)
         block = [id for id in ids[:size] if cursor.last is None or id <= cursor.last]
         return _Block(block, more=len(block) < len(ids))

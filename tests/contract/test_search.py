@@ -111,6 +111,16 @@ async def test_messages_that_need_a_decision_are_found_too(stores):
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_edited_message_keeps_its_place_in_time(stores):
+    conversation = await open_one(stores)
+    for _ in range(3):
+        await put(stores, conversation, 1)
+    await stores.log.change([edited(conversation, target=2, tokens=(1,))])
+    assert await seqs(stores, conversation, 1) == [3, 2, 1]
+    assert await seqs(stores, conversation, 1, limit=1) == [3, 2, 1]
+
+
+@pytest_twisted.ensureDeferred
 async def test_nothing_is_found_of_what_was_not_stored(stores):
     conversation = await open_one(stores)
     stale = draft(conversation, tokens=(1,))

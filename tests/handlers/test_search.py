@@ -211,6 +211,14 @@ def test_a_rare_phrase_of_common_words_takes_several_pages_and_is_found(
     assert texts(alice, '"to be"') == ["to be"]
 
 
+def test_a_page_of_phrases_is_no_longer_than_was_asked_for(alice: Asker) -> None:
+    for n in range(5):
+        alice.send(f"to be {n}", to="bob")
+    page = alice.ask("message.search", query='"to be"', limit=2)
+    assert [message.text for message in page.messages] == ["to be 4", "to be 3"]
+    assert texts(alice, '"to be"', limit=2) == [f"to be {n}" for n in reversed(range(5))]
+
+
 def test_many_conversations_are_searched_some_at_a_time(
     chat: Chat, alice: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,20 +235,22 @@ def test_many_conversations_are_searched_some_at_a_time(
     assert {message.conversation for message in first.messages} == set(ids[:3])
 
 
-def test_a_conversation_that_one_joins_in_the_middle_hides_nothing(
-    chat: Chat, alice: Asker, monkeypatch: pytest.MonkeyPatch
+def test_conversations_that_begin_in_the_middle_of_a_search_hide_nothing_and_repeat_nothing(
+    alice: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "PROBES", 2)
-    for n in range(4):
-        alice.send(f"news {n}", to=f"bob-{n}")
-    page = alice.ask("message.search", query="news", limit=1)
-    found = {message.text for message in page.messages}
-    for n in range(4, 12):
-        alice.send(f"news {n}", to=f"bob-{n}")
+    """Three at once: into each part of the search come some more, at most as many as there were."""
+    monkeypatch.setattr(searching, "PROBES", 3)
+    for n in range(12):
+        alice.send(f"old {n}", to=f"bob-{n % 6}")
+    page = alice.ask("message.search", query="old", limit=1)
+    found = [message.text for message in page.messages]
+    for n in range(6, 9):
+        alice.send(f"old {2 * n}", to=f"bob-{n}")
     while page.next is not None:
-        page = alice.ask("message.search", query="news", limit=1, cursor=page.next)
-        found |= {message.text for message in page.messages}
-    assert found >= {f"news {n}" for n in range(4)}
+        page = alice.ask("message.search", query="old", limit=1, cursor=page.next)
+        found += [message.text for message in page.messages]
+    assert len(found) == len(set(found))
+    assert set(found) >= {f"old {n}" for n in range(12)}
 
 
 # -- what is refused --
