@@ -137,16 +137,16 @@ class RateLimited(PeerError):
     meaning = "There are too many connections from this address: close some, or wait, and send it again."
 
 
-class Disabled(ServerError):
-    code = "disabled"
-    status = 501
-    meaning = "This is turned off on this server."
-
-
 class Internal(ServerError):
     code = "internal"
     status = 500
     meaning = "A fault of the server, which has been logged."
+
+
+class Disabled(ServerError):
+    code = "disabled"
+    status = 501
+    meaning = "This is turned off on this server."
 
 
 class Overloaded(ServerError):

@@ -18,7 +18,7 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.indexing import hashes
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageId
-from chatd.handlers.words import MAX_QUERY_CHARS, MAX_TERMS, Query, occurrences, parse
+from chatd.handlers.words import MAX_TERMS, Query, occurrences, parse
 from chatd.interfaces import ISearchStore
 from chatd.records import Finding, FoundAt, Match, Search
 from chatd.state.authors import SERVER, Authors
@@ -47,7 +47,7 @@ class SearchMessages(Command, frozen=True, kw_only=True, tag="message.search"):
         str,
         Meta(
             min_length=1,
-            max_length=MAX_QUERY_CHARS,
+            max_length=200,
             pattern=NO_NUL,
             description=f"What to look for: at most {MAX_TERMS} words and phrases.",
             examples=["hello"],

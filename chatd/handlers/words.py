@@ -29,7 +29,6 @@ WORD_CHARS: Final = 64
 """So many characters of a word tell it from others."""
 
 MAX_TERMS: Final = 16
-MAX_QUERY_CHARS: Final = 200
 
 _SYLLABLE: Final = "\x01"
 """Stands before a syllable in a folded text. A control character separates, so no text can bring it along."""
@@ -173,8 +172,6 @@ def tokens(text: str, limit: int) -> tuple[str, ...]:
 
 def parse(text: str) -> Query:
     """The query that was written; raises Invalid where it asks for nothing, for too much, or has no end."""
-    if len(text) > MAX_QUERY_CHARS:
-        raise Invalid(f"`query` has {len(text)} characters; the limit is {MAX_QUERY_CHARS}.")
     terms: dict[Term, None] = {}
     found: dict[str, None] = {}
     for term in _terms(text):

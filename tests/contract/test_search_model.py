@@ -9,29 +9,16 @@ import pytest_twisted
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from chatd.bus.local import LocalBus
+from chatd.errors import NotFound
 from chatd.handlers import search as searching
-from chatd.handlers.assembly import Parts, assemble
-from chatd.handlers.catalogue import KINDS
-from chatd.handlers.indexing import Indexer
-from chatd.handlers.kinds import Reader
 from chatd.handlers.words import fold, parse, pieces, tokens
-from chatd.records import Page
-from chatd.router import Lanes, Router, command_union
-from chatd.security.keyring import Keyring
-from chatd.settings import Limits, Search
-from chatd.state.authors import Authors
-from chatd.state.directory import Directory
-from chatd.state.exchange import Exchange
-from chatd.state.hub import Hub
+from chatd.settings import Search
 from chatd.state.ids import direct
-from chatd.state.relations import Strangers
 from chatd.store.pool import Pool
-from chatd.store.writer import LogWriter
 from tests.contract.test_changes import alter, begun, joining, leaving
 from tests.kit.at_once import at_once
 from tests.kit.stores import Stores, memory_stores, new_client_id, new_user, postgres_stores
-from tests.kit.world import MASTERS
+from tests.kit.world import Chat
 
 MAX_TOKENS = 16
 PEOPLE = range(3)
@@ -50,53 +37,23 @@ action = st.one_of(
 )
 
 
-class Worker:
-    """One worker over given stores, and some people who have a group, which the first of them owns."""
+class People:
+    """Some people who talk, and have a group, which the first of them owns."""
 
-    def __init__(self, stores: Stores, failed: list[Any]) -> None:
-        bus, directory = LocalBus(), Directory(stores.conversations)
-        authors = Authors(stores.keys, Keyring(MASTERS))
-        self.reader = Reader(KINDS, authors, lambda entry, reason: failed.append(reason))
-        hub, exchange = Hub(self.reader.event), Exchange(failed.append)
-        bus.subscribe(hub.receive, hub.notice, exchange.heed)
-        handlers = assemble(
-            Parts(
-                stores=stores,
-                log=LogWriter(
-                    stores.log,
-                    bus,
-                    directory,
-                    max_waiting=100,
-                    failed=failed.append,
-                    index=Indexer(authors, MAX_TOKENS).index,
-                ),
-                bus=bus,
-                hub=hub,
-                exchange=exchange,
-                directory=directory,
-                authors=authors,
-                reader=self.reader,
-                relations=Strangers(),
-                limits=Limits(),
-                now=lambda: datetime.now(UTC),
-                search=Search(enabled=True),
-            )
-        )
-        self.router = Router(handlers, lambda name, error: failed.append(error))
-        self.commands = command_union(self.router.declarations)
+    def __init__(self, stores: Stores) -> None:
+        self.chat = Chat(stores=stores, search=Search(enabled=True, max_tokens=MAX_TOKENS), max_text_chars=4000)
         self.stores = stores
-        self.directory = directory
         self.people = [new_user() for _ in PEOPLE]
         self.sent: list[tuple[str, str, int]] = []
         self.group = ""
 
-    async def start(self) -> None:
+    async def begin(self) -> None:
         [place] = await self.stores.log.change([begun(self.people[0])])
         self.group = place.roster.conversation
 
     async def ask(self, user: str, name: str, **fields: Any) -> Any:
-        command = msgspec.convert({"id": 1, "type": name, **fields}, self.commands)
-        return await self.router.dispatch(Caller(user), command)
+        command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
+        return await self.chat.router.dispatch(self.chat.http(user), command)
 
     async def act(self, kind: str, *more: Any) -> None:
         """Do it, if that is possible."""
@@ -117,7 +74,6 @@ class Worker:
                 roster = await self.stores.conversations.roster(self.group)
                 decide = leaving(user) if user in roster.members else joining(user)
                 await self.stores.log.change([alter(roster, self.people[0], decide)])
-                self.directory.forget(self.group)
 
     async def _send(self, user: str, said: str, **where: str) -> None:
         sent = await self.ask(user, "message.send", client_id=new_client_id(), text=said, **where)
@@ -145,16 +101,16 @@ class Worker:
 
     async def read(self, user: str, asked: str) -> list[tuple[str, int]]:
         """What somebody finds who reads everything, the newest first."""
-        conversations = {self.group, *(direct(user, other) for other in self.people)}
         found = []
-        for conversation in conversations:
-            page = Page(conversation=conversation, reader=user, low=0, high=2**53, limit=1000, newest=False)
-            kept = await self.stores.log.messages(page)
-            contents = await self.reader.contents([one.edit or one.entry for one in kept])
+        for conversation in {self.group, *(direct(user, other) for other in self.people)}:
+            try:
+                history = await self.ask(user, "history.get", conversation=conversation, limit=500)
+            except NotFound:
+                continue
             found += [
-                (one.entry.time, conversation, one.entry.seq)
-                for one, content in zip(kept, contents, strict=True)
-                if content is not None and says(content.text, asked)
+                (message.time, conversation, message.seq)
+                for message in history.messages
+                if not message.deleted and says(message.text, asked)
             ]
         return [(conversation, seq) for _, conversation, seq in sorted(found, reverse=True)]
 
@@ -168,17 +124,6 @@ class Worker:
         for conversation in {conversation for conversation, _ in expected}:
             narrowed = await self.find(user, asked, conversation=conversation, limit=limit)
             assert narrowed == [place for place in expected if place[0] == conversation]
-
-
-class Caller:
-    """Somebody who asks over HTTP."""
-
-    delivery = None
-    device = "phone"
-
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.lanes = Lanes()
 
 
 def says(said: str, asked: str) -> bool:
@@ -227,15 +172,14 @@ async def test_in_postgresql_a_search_finds_what_reading_everything_finds(
 
 async def check(stores: Stores, actions: list[Any], queries: list[list[str]], limit: int, probes: int) -> None:
     """Let things happen, then search with so little allowed at once."""
-    failed: list[Any] = []
-    worker = Worker(stores, failed)
-    await worker.start()
+    people = People(stores)
+    await people.begin()
     for one in actions:
-        await worker.act(*one)
+        await people.act(*one)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searching, "PROBES", probes)
         patch.setattr(searching, "OPENED", 5)
         for asked in map(" ".join, queries):
-            for user in worker.people:
-                await worker.compare(user, asked, limit=limit, ordered=probes == 4096)
-    assert failed == []
+            for user in people.people:
+                await people.compare(user, asked, limit=limit, ordered=probes == 4096)
+    assert (people.chat.failed, people.chat.unreadable) == ([], [])

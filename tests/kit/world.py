@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from chatd.bus.local import LocalBus
 from chatd.errors import OutcomeUnknown
-from chatd.handlers.assembly import Parts, assemble
+from chatd.handlers.assembly import Parts, Stores, assemble
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
@@ -70,8 +70,8 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS; without ``search`` that is off. ``unreadable`` and ``failed`` are what would be
-    logged.
+    ``limits`` differ from LIMITS; without ``search`` that is off. ``stores`` take the place of the database's.
+    ``unreadable`` and ``failed`` are what would be logged.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Chat:
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
         search: Search | None = None,
+        stores: Stores | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -89,9 +90,10 @@ class Chat:
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
         self.bus = bus = LocalBus()
-        stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
+        if stores is None:
+            stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
         authors = Authors(stores.keys, Keyring(masters))
-        directory = Directory(self.conversations)
+        directory = Directory(stores.conversations)
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
@@ -101,7 +103,7 @@ class Chat:
                 Parts(
                     stores=stores,
                     log=LogWriter(
-                        self.log,
+                        stores.log,
                         bus,
                         directory,
                         max_waiting=100,
