@@ -19,6 +19,7 @@
      |    +-- RateLimited          429  too many connections from one address; see retry_after_ms
      +-- ServerError               ours
           +-- Internal             500  a defect of chatd; logged with its cause
+          +-- Disabled             501  the settings of this server leave it out
           +-- Overloaded           503  a queue is full; nothing was changed
           +-- Unavailable          503  the database is out of reach; nothing was changed
           +-- OutcomeUnknown       503  the commit's reply was lost: send it again with the same client_id
@@ -142,6 +143,12 @@ class Internal(ServerError):
     meaning = "A fault of the server, which has been logged."
 
 
+class Disabled(ServerError):
+    code = "disabled"
+    status = 501
+    meaning = "This is turned off on this server."
+
+
 class Overloaded(ServerError):
     code = "overloaded"
     status = 503
@@ -178,6 +185,7 @@ CATALOGUE: tuple[type[ChatdError], ...] = (
     UpgradeRequired,
     RateLimited,
     Internal,
+    Disabled,
     Overloaded,
     Unavailable,
     OutcomeUnknown,

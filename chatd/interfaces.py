@@ -25,6 +25,7 @@ from chatd.records import (
     Draft,
     Enlisted,
     Entry,
+    Finding,
     Group,
     Invitation,
     KeptMessage,
@@ -39,6 +40,7 @@ from chatd.records import (
     Read,
     Receipts,
     Roster,
+    Search,
     Seen,
     Side,
     Signal,
@@ -257,6 +259,19 @@ class IDeviceStore(Interface):
 
     def prune() -> Awaitable[object]:
         """Delete revocations of which everything has expired."""
+
+
+class ISearchStore(Interface):
+    """The index of messages by the tokens of their drafts, which is written with the messages."""
+
+    def searchable(reader: str, after: str, limit: int) -> Awaitable[list[str]]:
+        """The conversations with an id greater than ``after`` of which ``reader`` may see anything, by their ids.
+
+        Event queues are not among them.
+        """
+
+    def search(search: Search) -> Awaitable[Finding]:
+        """Messages in which every token occurs. What is deleted or edited away does not."""
 
 
 class IRelations(Interface):

@@ -225,7 +225,8 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
     ``decide`` is asked again, in the transaction, where ``roster`` is no longer the latest. ``begins``: the
     conversation begins with ``roster`` if it is not there. ``notices`` go into event queues along with this change
     and are drafts like it, but without receipts. ``relating``: how its author and another stand to each other changes
-    with it. ``reply_to`` and ``mentions`` are a message's.
+    with it. ``reply_to`` and ``mentions`` are a message's; ``tokens`` are the different keyed hashes that its text is
+    found by.
     """
 
     conversation: str
@@ -245,6 +246,7 @@ class Draft(Record, frozen=True, kw_only=True, gc=False):
     relating: Relating | None = None
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
+    tokens: tuple[int, ...] = ()
 
     @property
     def audience(self) -> Collection[str]:
@@ -486,6 +488,14 @@ class Hiding(Effect, frozen=True, kw_only=True, gc=False):
     seq: int
 
 
+class FoundAt(Record, frozen=True, kw_only=True, gc=False):
+    """A place among all messages of all conversations: the newest first, then by conversation and ``seq``."""
+
+    time: datetime
+    conversation: str
+    seq: int
+
+
 class Read(Record, frozen=True, kw_only=True, gc=False):
     """A person has read a log up to and including ``seq``; ``private``: without letting the others know."""
 
@@ -593,3 +603,34 @@ class TypingShown(Signal, frozen=True, kw_only=True, tag="typing.shown"):
 
     conversation: str
     user: str
+
+
+class Search(Record, frozen=True, kw_only=True, gc=False):
+    """Which messages to look for, of those that ``reader`` may see.
+
+    ``tokens``: by conversation, what must all be there; as many in each. ``before`` is the place that the search has
+    come to; ``after`` a time that messages must be later than. At most ``limit`` messages are found. ``probes``: how
+    often the index may be asked, beyond twice for each of the tokens.
+    """
+
+    reader: str
+    tokens: Mapping[str, tuple[int, ...]]
+    limit: int
+    probes: int
+    before: FoundAt | None = None
+    after: datetime | None = None
+    sender: str | None = None
+
+
+class Match(Record, frozen=True, kw_only=True, gc=False):
+    """A message that a search came upon, and its latest edit."""
+
+    entry: Entry
+    edit: Entry | None = None
+
+
+class Finding(Record, frozen=True, kw_only=True, gc=False):
+    """What a search came upon, the newest first. ``end`` is the place that it came to; None: it has seen all."""
+
+    matches: list[Match]
+    end: FoundAt | None

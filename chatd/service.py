@@ -36,6 +36,7 @@ from chatd.edge.websocket import ConnectionFactory
 from chatd.errors import ServerError
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
+from chatd.handlers.indexing import Indexer
 from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
 from chatd.records import Claims, Entry
@@ -212,7 +213,8 @@ def build_worker(
         contacts=AskedContacts(settings.contacts, reactor),
     )
     introductions = Introductions(stores.profiles, authors, reader, bus)
-    writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
+    index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
+    writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
     handlers = assemble(
         Parts(
             stores=stores,
@@ -231,6 +233,7 @@ def build_worker(
             presence=settings.presence,
             rhythm=rhythm,
             gauge=metrics.gauge,
+            search=settings.search,
         )
     )
     router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)

@@ -284,6 +284,17 @@ class PresenceSettings(Section, frozen=True, kw_only=True):
     ] = 1000
 
 
+class Search(Section, frozen=True, kw_only=True):
+    """Search in messages. It keeps keyed hashes of their words; docs/design/search.rst says what these tell."""
+
+    enabled: Annotated[
+        bool, Meta(description="Let people search in their conversations; finds what was sent while this was on.")
+    ] = False
+    max_tokens: Annotated[
+        int, Meta(ge=16, le=4096, description="Different words of a message that it is found by; the first ones.")
+    ] = 512
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """What one chatd is told. Frozen: a reload makes a new one."""
 
@@ -309,3 +320,4 @@ class Settings(Section, frozen=True, kw_only=True):
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     contacts: Contacts = msgspec.field(default_factory=Contacts)
     presence: PresenceSettings = msgspec.field(default_factory=PresenceSettings)
+    search: Search = msgspec.field(default_factory=Search)

@@ -30,6 +30,7 @@ from chatd.handlers.profiles import Profiles
 from chatd.handlers.reactions import Reactions
 from chatd.handlers.relationships import Relationships
 from chatd.handlers.revisions import Revisions
+from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
 from chatd.handlers.typing import Typing
@@ -49,10 +50,11 @@ from chatd.interfaces import (
     IRelations,
     IRelationStore,
     IRhythm,
+    ISearchStore,
 )
 from chatd.records import PresenceChanged, TypingShown
 from chatd.settings import Groups as GroupLimits
-from chatd.settings import Limits, PresenceSettings, Tokens
+from chatd.settings import Limits, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory, RosterChanged
 from chatd.state.exchange import Exchange
@@ -83,6 +85,7 @@ class Stores:
     relations: IRelationStore
     profiles: IProfileStore
     presence: IPresenceStore
+    search: ISearchStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ class Parts:
     presence: PresenceSettings
     rhythm: IRhythm
     gauge: Gauge
+    search: Search
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
@@ -169,6 +173,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
         _typing(parts),
         _presence(parts),
+        Searching(stores.search, directory, authors, reader, enabled=parts.search.enabled),
         *_groups(parts, sizes),
     )
 

@@ -31,6 +31,7 @@ from chatd.handlers.relationships import (
     Relationships,
 )
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
+from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
 from chatd.handlers.typing import Typing
 from chatd.wire.commands import Declaration, declarations
@@ -58,6 +59,7 @@ HANDLERS: tuple[type, ...] = (
     Profiles,
     Typing,
     Presence,
+    Searching,
 )
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(

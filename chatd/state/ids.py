@@ -2,7 +2,11 @@
 
 from functools import lru_cache
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
+
+NIL: Final = "00000000-0000-0000-0000-000000000000"
+"""No conversation; in the order of ids it comes before all of them (RFC 9562, section 5.9)."""
 
 
 def _derived(purpose: bytes, *parts: str) -> str:

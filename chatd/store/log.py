@@ -23,7 +23,7 @@ from chatd.store.refusals import Refused, Repeated
 # A draft is placed while the rights under which it was allowed stand, and where what it replies to is there; for any
 # other there is no row, and :mod:`~chatd.store.changes` has to look.
 APPEND = """
-PREPARE chatd_append (uuid[], text[], text[], bytea[], bytea[], bigint[], bigint[], int[], text[]) AS
+PREPARE chatd_append (uuid[], text[], text[], bytea[], bytea[], bigint[], bigint[], int[], text[], int[], bigint[]) AS
 WITH draft AS MATERIALIZED (
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY
         AS d (conversation_id, author, client_id, digest, sealed, access, reply_to, n)
@@ -55,6 +55,9 @@ WITH draft AS MATERIALIZED (
 ), mentioned AS (
     INSERT INTO chatd.mentions (conversation_id, user_id, seq)
     SELECT DISTINCT conversation_id, user_id, seq FROM unnest($8, $9) AS m (n, user_id) JOIN numbered USING (n)
+), indexed AS (
+    INSERT INTO chatd.search_tokens (conversation_id, token, at, seq)
+    SELECT conversation_id, token, now(), seq FROM unnest($10, $11) AS t (n, token) JOIN numbered USING (n)
 )
 SELECT n, seq, now() FROM numbered
 """
@@ -131,6 +134,7 @@ class PostgresLog:
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | None]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         mentions = [(n, user) for n, draft in enumerate(drafts, start=1) for user in draft.mentions]
+        tokens = [(n, token) for n, draft in enumerate(drafts, start=1) for token in draft.tokens]
         try:
             rows = await execute(
                 self._pool,
@@ -144,6 +148,8 @@ class PostgresLog:
                 nullable_array(draft.reply_to for draft in drafts),
                 plain_array(n for n, _ in mentions),
                 text_array(user for _, user in mentions),
+                plain_array(n for n, _ in tokens),
+                plain_array(token for _, token in tokens),
             )
         except Refused as refused:
             if is_repeat(refused.__cause__):

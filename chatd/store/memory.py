@@ -54,6 +54,7 @@ class _Log:
         self.cursors: dict[tuple[str, str], int] = {}
         self.states: dict[int, MessageState] = {}
         self.mentions: dict[int, tuple[str, ...]] = {}
+        self.tokens: dict[int, frozenset[int]] = {}
 
     @property
     def conversation(self) -> str:
@@ -66,8 +67,10 @@ class _Log:
         if draft.kind == MESSAGE:
             self.states[entry.seq] = MessageState(author=draft.author, time=at, thread=thread)
             self.mentions[entry.seq] = draft.mentions
+            self.tokens[entry.seq] = frozenset(draft.tokens)
         elif draft.kind == EDITED and draft.revision is not None:
             self.mentions[draft.revision.target] = draft.mentions
+            self.tokens[draft.revision.target] = frozenset(draft.tokens)
         return entry
 
     def stand(self, user: str, membership: Membership, at: datetime) -> None:
@@ -85,6 +88,7 @@ class _Log:
         self.states[seq] = state
         if state.deleted is not None:
             self.mentions.pop(seq, None)
+            self.tokens.pop(seq, None)
             self.entries = [
                 replace(entry, sealed=b"", erased=True) if entry.seq == seq or _goes_with(entry, seq) else entry
                 for entry in self.entries

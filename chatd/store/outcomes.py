@@ -78,12 +78,22 @@ SET edited_seq = r.edited_seq, pinned_seq = r.pinned_seq, deleted_seq = r.delete
 FROM revised AS r WHERE m.conversation_id = r.conversation_id AND m.seq = r.seq
 """
 FORGET = """
-DELETE FROM chatd.mentions AS m USING unnest(%s::uuid[], %s::bigint[]) AS r (conversation_id, seq)
+WITH rewritten AS (
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS r (conversation_id, seq)
+), found_no_more AS (
+    DELETE FROM chatd.search_tokens AS t USING rewritten AS r
+    WHERE t.conversation_id = r.conversation_id AND t.seq = r.seq
+)
+DELETE FROM chatd.mentions AS m USING rewritten AS r
 WHERE m.conversation_id = r.conversation_id AND m.seq = r.seq
 """
 MENTIONS = """
 INSERT INTO chatd.mentions (conversation_id, user_id, seq)
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING
+"""
+TOKENS = """
+INSERT INTO chatd.search_tokens (conversation_id, token, at, seq)
+SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::bigint[])
 """
 
 
@@ -96,7 +106,7 @@ async def write(cursor: Cursor, outcome: Outcome, logs: Mapping[str, LogState]) 
     await _write_logs(cursor, logs, outcome, now)
     if outcome.revised:
         await _write_revisions(cursor, outcome)
-    await _write_mentions(cursor, outcome)
+    await _write_what_is_said(cursor, outcome)
     await write_effects(cursor, outcome.effects)
     deleted = [place for place, state in outcome.revised.items() if state.deleted is not None]
     if deleted:
@@ -203,19 +213,24 @@ def _places(places: Iterable[Place]) -> tuple[str, str]:
     return plain_array(conversation for conversation, _ in places), plain_array(seq for _, seq in places)
 
 
-async def _write_mentions(cursor: Cursor, outcome: Outcome) -> None:
-    """Who is mentioned: in a message, or in what it became by its last edit."""
-    latest: dict[Place, Draft] = {}
+async def _write_what_is_said(cursor: Cursor, outcome: Outcome) -> None:
+    """Who is mentioned, and what it is found by: in a message, or in what it became by its last edit."""
+    latest: dict[Place, tuple[Draft, datetime]] = {}
     for draft, entry in zip(outcome.written, outcome.entries, strict=True):
         if draft.kind == MESSAGE:
-            latest[entry.conversation, entry.seq] = draft
+            latest[entry.conversation, entry.seq] = draft, entry.time
         elif draft.kind == EDITED:
-            latest[draft_place(draft)] = draft
-    kept = {place: draft for place, draft in latest.items() if not _deleted(outcome, place)}
-    mentions = [(place, user) for place, draft in kept.items() for user in draft.mentions]
+            latest[draft_place(draft)] = draft, outcome.revised[draft_place(draft)].time
+    kept = {place: said for place, said in latest.items() if not _deleted(outcome, place)}
+    mentions = [(place, user) for place, (draft, _) in kept.items() for user in draft.mentions]
     if mentions:
         conversations, seqs = _places(place for place, _ in mentions)
         await cursor.execute(MENTIONS, (conversations, text_array(user for _, user in mentions), seqs))
+    tokens = [(place, token, at) for place, (draft, at) in kept.items() for token in draft.tokens]
+    if tokens:
+        conversations, seqs = _places(place for place, _, _ in tokens)
+        hashes, times = plain_array(token for _, token, _ in tokens), nullable_array(at for _, _, at in tokens)
+        await cursor.execute(TOKENS, (conversations, hashes, times, seqs))
 
 
 def _deleted(outcome: Outcome, place: Place) -> bool:

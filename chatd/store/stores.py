@@ -17,11 +17,13 @@ from chatd.store.memory_people import MemoryProfiles, MemoryRelations
 from chatd.store.memory_presence import MemoryPresence
 from chatd.store.memory_reactions import MemoryReactions
 from chatd.store.memory_reading import MemoryReading
+from chatd.store.memory_search import MemorySearch
 from chatd.store.pool import Pool
 from chatd.store.presence import PostgresPresence
 from chatd.store.profiles import PostgresProfiles
 from chatd.store.reading import PostgresReading
 from chatd.store.relations import PostgresRelations
+from chatd.store.search import PostgresSearch
 from chatd.store.tallies import PostgresReactions
 
 PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED + devices.PREPARED
@@ -42,6 +44,7 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         relations=PostgresRelations(pool),
         profiles=PostgresProfiles(pool),
         presence=PostgresPresence(pool),
+        search=PostgresSearch(pool),
     )
 
 
@@ -59,4 +62,5 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         relations=MemoryRelations(database.people),
         profiles=MemoryProfiles(database.people),
         presence=MemoryPresence(database, database.now),
+        search=MemorySearch(database),
     )

@@ -26,11 +26,15 @@ MAX_DOUBTFUL = 100_000
 
 Pending = Waiting[Draft, Appended]
 Store = Callable[[Sequence[Draft]], Awaitable[Sequence[Appended | ChatdError | None]]]
+Index = Callable[[Sequence[Draft]], Awaitable[Sequence[Draft]]]
 
 
 @implementer(ILog)
 class LogWriter:
-    """One per worker. ``failed`` is told of every unforeseen exception."""
+    """One per worker. ``failed`` is told of every unforeseen exception.
+
+    ``index`` gives messages the tokens that they are found by; without it they are found by none.
+    """
 
     def __init__(
         self,
@@ -40,8 +44,10 @@ class LogWriter:
         *,
         max_waiting: int,
         failed: Callable[[BaseException], None],
+        index: Index | None = None,
     ) -> None:
         self._store = store
+        self._index = index
         self._bus = bus
         self._directory = directory
         self._failed = failed
@@ -86,7 +92,8 @@ class LogWriter:
         try:
             for _ in range(ATTEMPTS):
                 try:
-                    verdicts = await store([pending.item for pending in batch])
+                    drafts: Sequence[Draft] = [pending.item for pending in batch]
+                    verdicts = await store(drafts if self._index is None else await self._index(drafts))
                 except Repeated:
                     pass
                 except OutcomeUnknown as unknown:

@@ -11,6 +11,7 @@ from chatd.interfaces import (
     ILogStore,
     IPresenceStore,
     IReadingStore,
+    ISearchStore,
 )
 from tests.kit.writing import Writing
 
@@ -23,6 +24,7 @@ def test_the_stores_are_what_they_say_they_are(stores):
     assert verifyObject(IGroupStore, stores.groups)
     assert verifyObject(IAnnouncementStore, stores.announcements)
     assert verifyObject(IPresenceStore, stores.presence)
+    assert verifyObject(ISearchStore, stores.search)
 
 
 def test_the_log_writer_is_a_log(stores):

@@ -78,6 +78,9 @@ def refused_by(type: Type) -> Iterator[str]:
         yield from refused_texts(type)
     elif isinstance(type, IntType):
         yield from refused_integers(type)
+    elif isinstance(type, DateTimeType):
+        yield from ("null", "1", "1.5", "true", "[]", "{}", DEEP, NOT_UNICODE, '"x"', '"2026-01-01"')
+        yield from ('"2026-01-01T00:00:00"', '"2026-02-30T00:00:00Z"', '"2026-01-01T24:00:00Z"')
     elif isinstance(type, LiteralType):
         yield from ('"none of them"', "null", "1", "[]", DEEP)
     elif isinstance(type, DictType):

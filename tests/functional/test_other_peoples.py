@@ -11,7 +11,7 @@ from chatd.state.ids import event_queue
 from chatd.wire.commands import Declaration
 from tests.kit.clients import Client, HttpClient, Message
 from tests.kit.people import Person
-from tests.kit.server import Server
+from tests.kit.server import Sections, Server
 
 MORE: dict[str, Message] = {
     "ack": {"seq": 0},
@@ -57,8 +57,15 @@ MORE: dict[str, Message] = {
     "announcement.post": {"client_id": "x", "text": "hear me"},
     "announcement.read": {"seq": 1},
     "announcement.readers": {"seq": 1},
+    "message.search": {"query": "between"},
 }
 """What a command needs besides a conversation."""
+
+
+@pytest.fixture(scope="module")
+def settings() -> Sections:
+    return {"search": {"enabled": True}}
+
 
 ASKING = [declaration for declaration in DECLARATIONS if "conversation" in declaration.shape.__struct_fields__]
 
@@ -108,6 +115,7 @@ def test_the_commands_that_name_a_conversation_are_all_tried_here() -> None:
         "reaction.add",
         "reaction.remove",
         "reaction.list",
+        "message.search",
         "thread.get",
         "pin.list",
         "read",

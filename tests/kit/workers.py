@@ -18,7 +18,7 @@ from chatd.interfaces import IBus
 from chatd.records import Publication, Signal
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring
-from chatd.settings import Groups, Limits, PresenceSettings, Tokens
+from chatd.settings import Groups, Limits, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -99,6 +99,7 @@ class Worker:
                     groups=groups or Groups(),
                     presence=PresenceSettings(),
                     rhythm=Rhythm(reactor, failed.append),
+                    search=Search(),
                     gauge=lambda name, help, value: None,
                     now=lambda: datetime.now(UTC),
                 )

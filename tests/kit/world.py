@@ -13,14 +13,15 @@ from twisted.internet.task import Clock
 from chatd.bus.local import LocalBus
 from chatd.contacts.memory import MemoryContacts
 from chatd.errors import OutcomeUnknown
-from chatd.handlers.assembly import Parts, assemble
+from chatd.handlers.assembly import Parts, Stores, assemble
 from chatd.handlers.catalogue import KINDS
+from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
 from chatd.interfaces import IRelations
 from chatd.records import ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import ContactPolicy, Groups, Limits, PresenceSettings, Tokens
+from chatd.settings import ContactPolicy, Groups, Limits, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -77,7 +78,8 @@ class Chat:
     ``limits`` differ from LIMITS, ``groups`` from the defaults; ``relations`` are the real ones unless given;
     ``unreadable`` and ``failed`` are what would be logged. ``clock`` stands still until it is advanced. ``contacts``
     are asked with the policy ``ask``. ``beside`` is another worker with the same database and the same time; without
-    ``bus`` the bus of each reaches no other. ``reach`` stands between this worker and the store of presence.
+    ``bus`` the bus of each reaches no other. ``reach`` stands between this worker and the store of presence. Without
+    ``search`` that is off. ``stores`` take the place of the database's.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class Chat:
         presence: PresenceSettings | None = None,
         bus: Any = None,
         reach: Callable[[Any], Any] = lambda store: store,
+        search: Search | None = None,
+        stores: Stores | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -107,11 +111,11 @@ class Chat:
         self.bus = bus = bus or LocalBus()
         self.presence = beside.presence if beside else MemoryPresence(self.database, self.time)
         self.reach = reach(self.presence)
-        self.stores = stores = replace(
+        self.stores = stores = stores or replace(
             memory_stores(self.database), log=self.log, conversations=self.conversations, presence=self.reach
         )
         self.authors = authors = Authors(stores.keys, Keyring(masters))
-        directory = Directory(self.conversations)
+        directory = Directory(stores.conversations)
         self.reader = reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
         self.hub = Hub(reader.event)
         self.exchange = exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
@@ -126,7 +130,14 @@ class Chat:
             assemble(
                 Parts(
                     stores=stores,
-                    log=LogWriter(self.log, bus, directory, max_waiting=100, failed=self._log_failed),
+                    log=LogWriter(
+                        stores.log,
+                        bus,
+                        directory,
+                        max_waiting=100,
+                        failed=self._log_failed,
+                        index=Indexer(authors, search.max_tokens).index if search else None,
+                    ),
                     bus=bus,
                     hub=self.hub,
                     exchange=exchange,
@@ -141,6 +152,7 @@ class Chat:
                     presence=presence or PresenceSettings(),
                     rhythm=self.rhythm,
                     gauge=lambda name, help, value: self.gauges.update({name: value}),
+                    search=search or Search(),
                 )
             ),
             lambda command, error: self.failed.append((command, error)),

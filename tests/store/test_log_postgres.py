@@ -104,11 +104,11 @@ PAGES = {
     "the oldest messages": messages(0, 2**53 - 1),
 }
 APPEND = (
-    f"EXECUTE chatd_append ({', '.join(['%s'] * 9)})",
+    f"EXECUTE chatd_append ({', '.join(['%s'] * 11)})",
     (
         *(plain_array([id(1), id(2)]), text_array("ab"), text_array("cd")),
         *(bytea_array([b"", b""]), bytea_array([b"", b""]), plain_array([0, 0]), nullable_array([None, 4])),
-        *(plain_array([1]), text_array("a")),
+        *(plain_array([1]), text_array("a"), plain_array([1, 2]), plain_array([7, -7])),
     ),
 )
 ACKNOWLEDGE = (
