@@ -26,8 +26,10 @@ from chatd.records import (
     Page,
     Position,
     Publication,
+    Reach,
     Roster,
     Signal,
+    Tail,
     WrappedKey,
 )
 from chatd.wire.events import EphemeralEvent
@@ -86,6 +88,12 @@ class ILogStore(Interface):
         nothing.
         """
 
+    def tails(cursors: Sequence[Cursor], limit: int) -> Awaitable[list[Tail]]:
+        """What stands behind the cursors, whoever may see it: for the worker, which knows whom it is to go to.
+
+        At most ``limit`` entries in all, the first cursors' first. Logs that are not there have no tail.
+        """
+
     def messages(page: Page) -> Awaitable[list[KeptMessage]]:
         """One page of messages as they are now, by ``seq``, of what its reader may see."""
 
@@ -126,6 +134,9 @@ class IConversationStore(Interface):
 
     def positions(user: str, device: str) -> Awaitable[list[Position]]:
         """All logs of which a person may see anything, the latest first, with the cursors of one device."""
+
+    def reaches(users: Sequence[str], seconds: float) -> Awaitable[list[Reach]]:
+        """Of the logs that these people are members of, those that changed within the last ``seconds``."""
 
     def acknowledge(ack: Ack) -> Awaitable[bool]:
         """Move a device's cursor and its person's mark forward, never back. Whether the mark moved.

@@ -66,6 +66,6 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         ),
         History(stores.log, directory, reader),
         Conversations(stores.conversations, directory, parts.bus),
-        Resuming(stores.log, stores.conversations, reader),
+        Resuming(stores.log, stores.conversations, reader, parts.hub),
         Liveness(parts.now),
     )

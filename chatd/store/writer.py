@@ -148,11 +148,17 @@ class LogWriter:
         notices = zip(draft.notices, appended.notices, strict=False)
         entries = [(draft, placed(draft, appended.seq, appended.time)), *notices]
         for one, entry in entries:
+            own = one is draft
+            roster = appended.roster if own and appended.roster is not None else one.roster
+            changed = appended.changed if own else ()
             yield Publication(
                 entry=entry,
-                audience=appended.audience if one is draft and appended.audience is not None else one.audience,
+                audience=appended.audience if own and appended.audience is not None else one.audience,
                 content=None if found else one.content,
                 doubtful=found or (bool(self._doubtful) and entry.conversation in self._doubtful),
+                access=roster.access,
+                came=tuple(user for user in changed if user in roster.members),
+                gone=tuple(user for user in changed if user not in roster.members),
             )
 
     def _publish(self, publications: Sequence[Publication], *, found: bool) -> None:
