@@ -136,7 +136,7 @@ class IConversationStore(Interface):
         """All logs of which a person may see anything, the latest first, with the cursors of one device."""
 
     def reaches(users: Sequence[str], seconds: float) -> Awaitable[list[Reach]]:
-        """Of the logs that these people are members of, those that changed within the last ``seconds``."""
+        """Of the logs of which these people may see anything, those that changed within the last ``seconds``."""
 
     def acknowledge(ack: Ack) -> Awaitable[bool]:
         """Move a device's cursor and its person's mark forward, never back. Whether the mark moved.

@@ -288,12 +288,13 @@ class Tail(Record, frozen=True, kw_only=True, gc=False):
 
 
 class Reach(Record, frozen=True, kw_only=True, gc=False):
-    """How far the log of a conversation has come that ``user`` is a member of, and behind which ``seq`` it is theirs."""
+    """How far a log has come that ``user`` may see behind ``since``; as a member, or up to where they left."""
 
     user: str
     conversation: str
     last_seq: int
     since: int
+    present: bool = True
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="signal"):

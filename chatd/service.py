@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.auth.configured import ConfiguredKeys
-from chatd.bus.local import LocalBus
+from chatd.bus.wiring import wire
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
 from chatd.edge.metrics import Metrics, MetricsSite
@@ -42,7 +42,6 @@ from chatd.settings import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
-from chatd.state.hub import Hub
 from chatd.state.relations import Strangers
 from chatd.store import migrate
 from chatd.store.pool import Pool
@@ -188,13 +187,17 @@ def build_worker(
         connect_timeout=settings.database.connect_timeout,
         statement_timeout=settings.database.statement_timeout,
     )
-    stores, bus = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen), LocalBus()
+    stores = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen)
     directory = Directory(stores.conversations)
     authors = Authors(stores.keys, Keyring(secrets.masters))
     metrics = Metrics(declaration.name for declaration in DECLARATIONS)
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
-    hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
+    exchange = Exchange(_log_unforeseen)
+    wiring = wire(settings, reactor, pool, stores, directory, authors, reader, failed=_log_unforeseen)
+    hub, bus = wiring.hub, wiring.bus
     bus.subscribe(hub.receive, hub.notice, exchange.heed)
+    for name, help, value in wiring.figures:
+        metrics.gauge(name, help, value)
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
     handlers = assemble(
         Parts(
@@ -245,6 +248,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=_metrics_port(settings, metrics, reactor),
+        bus=wiring.carrier,
     )
     return worker
 

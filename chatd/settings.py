@@ -204,6 +204,29 @@ class Metrics(Section, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port of /metrics; 0 turns it off.")] = 0
 
 
+class Bus(Section, frozen=True, kw_only=True):
+    """How workers hear of each other's changes."""
+
+    kind: Annotated[
+        Literal["auto", "local", "postgresql", "redis"],
+        Meta(
+            description="local for a lone worker, postgresql or redis for more; auto is local for one, else postgresql."
+        ),
+    ] = "auto"
+
+
+class Redis(Section, frozen=True, kw_only=True):
+    """Redis, where it carries the bus."""
+
+    url: Annotated[
+        Secret, Meta(description="Where Redis is: redis://user:password@host:port, rediss:// for TLS, or unix://path.")
+    ] = Secret()
+    url_file: Annotated[str, Path, Meta(description="File that holds the url, closed to other users.")] = ""
+    ca_file: Annotated[
+        str, Path, Meta(description="PEM file of who certifies Redis; when empty, whom the system trusts.")
+    ] = ""
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """What one chatd is told. Frozen: a reload makes a new one."""
 
@@ -226,3 +249,5 @@ class Settings(Section, frozen=True, kw_only=True):
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
+    bus: Bus = msgspec.field(default_factory=Bus)
+    redis: Redis = msgspec.field(default_factory=Redis)

@@ -15,13 +15,14 @@ NOT_SET = "not set"
 
 def with_secrets(settings: Settings, sources: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """The same settings with the secrets read from their files. Raises SettingsError."""
-    database, encryption = settings.database, settings.encryption
+    database, encryption, redis = settings.database, settings.encryption, settings.redis
     dsn = _one_of("database.dsn", database.dsn, database.dsn_file, sources)
     keys = _one_of("encryption.master_keys", encryption.master_keys, encryption.master_keys_file, sources)
     return msgspec.structs.replace(
         settings,
         database=msgspec.structs.replace(database, dsn=dsn),
         encryption=msgspec.structs.replace(encryption, master_keys=keys or _credential(environ)),
+        redis=msgspec.structs.replace(redis, url=_one_of("redis.url", redis.url, redis.url_file, sources)),
     )
 
 

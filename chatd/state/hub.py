@@ -49,7 +49,7 @@ class Hub:
             self._users.pop(user, None)
 
     def begin(self, user: str, delivery: Delivery[Any]) -> None:
-        """The positions of ``user``'s logs are about to be read for a sync: :meth:`settle` or :meth:`interrupt` follows."""
+        """The positions of ``user``'s logs are about to be read; :meth:`settle` or :meth:`interrupt` follows."""
 
     def settle(self, user: str, delivery: Delivery[Any], starts: Sequence[Start]) -> list[Cursor]:
         """See :meth:`Delivery.settle <chatd.state.delivery.Delivery.settle>`."""

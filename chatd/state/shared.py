@@ -30,7 +30,11 @@ EARLY_NEWS = 64
 """How many changes of one log are kept that came before their turn. Beyond, they are read from the log."""
 
 LONGEST_GAP = 1_000
-"""How many changes of one log are read for the connections of a worker. Where more are missing each reads for itself."""
+"""How many changes of one log are read for all connections. Where more are missing each reads for itself."""
+
+
+SHORT_LOG = 16
+"""Up to where a log that is new to this worker is read from its start."""
 
 
 class Gap(Cursor, frozen=True, kw_only=True, gc=False):
@@ -123,9 +127,7 @@ class SharedHub(Hub):
 
     def _reads(self, delivery: Delivery[Any], conversation: str) -> bool:
         """Whether its position in this log is being read, so that it needs what comes and has missed nothing yet."""
-        return delivery in self._gathering and (
-            delivery.phase is Phase.GATHERING or delivery.is_behind(conversation)
-        )
+        return delivery in self._gathering and (delivery.phase is Phase.GATHERING or delivery.is_behind(conversation))
 
     # -- what comes --
 
@@ -148,12 +150,18 @@ class SharedHub(Hub):
                 self._want_unless_level(log)
 
     def _begun(self, news: News) -> Followed | None:
-        """A log that nobody here has followed so far, if the news names anybody who does from now on."""
+        """A log that nobody here has followed so far, if the news names anybody who does from now on.
+
+        They have been sent nothing of it, so a short one is read from its start.
+        """
         log = None
-        for user in self._connected(news.came if news.audience is None else news.audience):
-            log = self.interest.follow(user, news.conversation, news.seq - 1)
-            if not _comes_in(user, news):
-                self._lose(user, news.conversation)
+        users = self._connected(news.came if news.audience is None else news.audience)
+        strangers = [user for user in users if not _comes_in(user, news)]
+        from_start = strangers and news.seq <= SHORT_LOG
+        for user in users:
+            log = self.interest.follow(user, news.conversation, 0 if from_start else news.seq - 1)
+        for user in strangers if not from_start else ():
+            self._lose(user, news.conversation)
         return log
 
     def _lose(self, user: str, conversation: str) -> None:
@@ -297,6 +305,10 @@ class SharedHub(Hub):
         for reach in reaches:
             log, deliveries = self.interest.log(reach.conversation), self._users.get(reach.user)
             if not deliveries or reach.last_seq <= reach.since:
+                continue
+            if not reach.present:
+                if self.interest.follows(reach.user, reach.conversation):
+                    self.check([reach.conversation])
                 continue
             if not self.interest.follows(reach.user, reach.conversation):
                 live = [one for one in deliveries if one.phase is Phase.LIVE]

@@ -75,9 +75,10 @@ ORDER BY c.last_at DESC, c.conversation_id DESC
 """
 
 REACHES = """
-SELECT m.user_id, c.conversation_id, c.last_seq, m.since_seq
+SELECT m.user_id, c.conversation_id, least(c.last_seq, m.until_seq), m.since_seq, m.standing = 'member'
 FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
-WHERE m.user_id = ANY (%s::text[]) AND m.standing = 'member' AND c.last_at > now() - %s * interval '1 second'
+WHERE m.user_id = ANY (%s::text[]) AND c.last_at > now() - %s * interval '1 second'
+  AND c.opened AND (m.until_seq IS NULL OR m.until_seq > m.since_seq)
 """
 
 PREPARED = (OPEN, ACKNOWLEDGE)
@@ -152,8 +153,8 @@ class PostgresConversations:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         rows = await self._pool.query(REACHES, (text_array(users), seconds))
         return [
-            Reach(user=user, conversation=conversation, last_seq=last_seq, since=since)
-            for user, conversation, last_seq, since in rows
+            Reach(user=user, conversation=conversation, last_seq=last_seq, since=since, present=present)
+            for user, conversation, last_seq, since, present in rows
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:

@@ -97,7 +97,8 @@ ORDER BY w.n, e.seq LIMIT %(limit)s
 TAILS = """
 WITH wanted AS (
     SELECT w.conversation_id, w.n, w.seq AS low, c.last_seq, c.access,
-           sum(greatest(c.last_seq - w.seq, 0)) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+           sum(greatest(c.last_seq - w.seq, 0))
+               OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM unnest(%(conversations)s::uuid[], %(after)s::bigint[]) WITH ORDINALITY AS w (conversation_id, seq, n)
     JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id
 )

@@ -352,12 +352,13 @@ class MemoryConversations:
             Reach(
                 user=user,
                 conversation=log.conversation,
-                last_seq=len(log.entries),
+                last_seq=log.visible(user)[1],
                 since=log.people[user].since,
+                present=log.people[user].standing == "member",
             )
             for user in users
             for log in self._database.logs_of(user)
-            if log.people[user].standing == "member" and log.last_at > earliest
+            if log.last_at > earliest and log.roster.opened and _sees_anything(log.people[user])
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Sequence
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import deferLater
@@ -26,8 +26,9 @@ RETRY_SECONDS = 2.0
 class Worker(Service):
     """Serves on ``endpoint`` from the database behind ``pool``.
 
-    ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
-    ``broken`` is told why this worker cannot go on: a port that is taken, a database that this version may not touch.
+    ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others. ``listening`` is told
+    where clients find it, once they do. ``broken`` is told why this worker cannot go on: a port that is taken, a
+    database that this version may not touch.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Worker(Service):
         listening: Callable[[IListeningPort], None],
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
+        bus: IService | None = None,
     ) -> None:
         self._reactor = reactor
         self._pool = pool
@@ -56,6 +58,7 @@ class Worker(Service):
         self._listening = listening
         self._broken = broken
         self._metrics = metrics
+        self._bus = bus
         self._ports: list[IListeningPort] = []
 
     @property
@@ -96,6 +99,8 @@ class Worker(Service):
         if self.running:
             self._pool.prepare(self._prepared)
             self._pool.startService()
+            if self._bus is not None:
+                self._bus.startService()
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, tell clients to come back, let what is under way be committed, then close."""
@@ -111,6 +116,8 @@ class Worker(Service):
         deadline = self._reactor.seconds() + self._drain
         while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
+        if self._bus is not None and self._bus.running:
+            await _done(self._bus.stopService())
         if self._pool.running:
             await self._pool.stopService()
 

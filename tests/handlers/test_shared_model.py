@@ -27,7 +27,7 @@ from chatd.state.directory import Directory
 from chatd.state.shared import SharedHub, news_of
 from tests.handlers.test_sync_model import Question, Resumption
 from tests.kit.delivery import CONVERSATIONS, USER, World
-from tests.kit.unruly import OF_PEERS, Unruly, moves
+from tests.kit.unruly import OF_PEERS, moves
 
 HERE, THERE = "phone", "tablet"
 
@@ -81,9 +81,7 @@ class TwoWorkers(World):
             slow = self.slow[device] = SlowLog(self)
             directory = Directory(slow)
             hub = self.hubs[device] = SharedHub(self.reader.event, self.reader.opened, directory)
-            Backfill(
-                hub, slow, slow, directory, self.reader, pause=slow.pause, failed=self.unforeseen.append
-            )
+            Backfill(hub, slow, slow, directory, self.reader, pause=slow.pause, failed=self.unforeseen.append)
 
     def hub_of(self, device: str) -> SharedHub:
         return self.hubs[device]
