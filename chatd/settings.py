@@ -222,6 +222,9 @@ class Redis(Section, frozen=True, kw_only=True):
         Secret, Meta(description="Where Redis is: redis://user:password@host:port, rediss:// for TLS, or unix://path.")
     ] = Secret()
     url_file: Annotated[str, Path, Meta(description="File that holds the url, closed to other users.")] = ""
+    prefix: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="What the names of chatd's channels begin with.")
+    ] = "chatd"
     ca_file: Annotated[
         str, Path, Meta(description="PEM file of who certifies Redis; when empty, whom the system trusts.")
     ] = ""

@@ -245,6 +245,10 @@ class RemoteBus:
             await rested
         self.unlink()
 
+    def look_back(self) -> None:
+        """There may be something that was not heard just now: look at the log."""
+        self._sweep.look_back(0.0)
+
     @property
     def linked(self) -> bool:
         """Whether the bus is there."""

@@ -9,18 +9,18 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.internet.task import deferLater
 
-from chatd.bus import postgresql
 from chatd.bus.backfill import Backfill
+from chatd.bus.carrier import Carrier
 from chatd.bus.local import LocalBus
 from chatd.bus.packets import SENDER_BYTES
-from chatd.bus.postgresql import PostgresBus
+from chatd.bus.postgresql import MAX_BYTES, PostgresBus, one_channel
 from chatd.bus.remote import RemoteBus
 from chatd.bus.sweep import Sweep
 from chatd.handlers.assembly import Stores
 from chatd.handlers.catalogue import NOTICES, SIGNALS
 from chatd.handlers.kinds import Reader
 from chatd.interfaces import IBus
-from chatd.settings import Settings
+from chatd.settings import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub
@@ -66,20 +66,43 @@ def wire(
     hub = SharedHub(reader.event, reader.opened, directory)
     backfill = Backfill(hub, stores.log, stores.conversations, directory, reader, pause=pause, failed=failed)
     sweep = Sweep(hub, stores.conversations, clock=reactor.seconds, pause=pause, failed=failed)
-    bus = RemoteBus(
+    remote = partial(
+        RemoteBus,
         hub,
         directory,
         sweep,
         notices=NOTICES,
         signals=SIGNALS,
-        channel_of=postgresql.one_channel,
         sender=os.urandom(SENDER_BYTES),
-        max_bytes=postgresql.MAX_BYTES,
         clock=reactor.seconds,
         failed=failed,
     )
-    carrier = PostgresBus(reactor, pool, bus, authors)
+    if kind == "redis":
+        bus, carrier = _over_redis(settings, reactor, hub, authors, remote)
+    else:
+        bus = remote(channel_of=one_channel, max_bytes=MAX_BYTES)
+        carrier = PostgresBus(reactor, pool, bus, authors)
     return Wiring(bus, hub, carrier, _figures(bus, hub, backfill, sweep))
+
+
+def _over_redis(
+    settings: Settings, reactor: Any, hub: SharedHub, authors: Authors, remote: Callable[..., RemoteBus]
+) -> tuple[RemoteBus, Carrier]:
+    try:
+        # Here and not above: chatd without Redis needs nothing of it.
+        from chatd.bus import redis
+    except ImportError as error:
+        raise SettingsError("bus.kind", "redis", "needs what chatd[redis] installs") from error
+    prefix, ca_file = settings.redis.prefix, settings.redis.ca_file
+    try:
+        address = redis.RedisAddress.parse(settings.redis.url.reveal())
+        way = redis.endpoint(reactor, address, ca_file)
+    except ValueError as error:
+        raise SettingsError("redis.url", "Redis", str(error)) from error
+    bus = remote(channel_of=redis.channels(prefix), max_bytes=redis.MAX_BYTES)
+    carrier = redis.RedisBus(reactor, way, address, bus, authors, prefix=prefix)
+    hub.interest.begun = carrier.listen
+    return bus, carrier
 
 
 def _figures(bus: RemoteBus, hub: SharedHub, backfill: Backfill, sweep: Sweep) -> tuple[Figure, ...]:

@@ -1,7 +1,7 @@
 """Which conversations the people connected to one worker follow, and how far the worker has handed each of them on."""
 
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Callable, Set
 
 from chatd.records import News
 
@@ -31,9 +31,13 @@ class Followed:
 
 
 class Interest:
-    """Followers by conversation. A log is kept while it has any: some 350 bytes, and 40 for each follower."""
+    """Followers by conversation. A log is kept while it has any: some 350 bytes, and 40 for each follower.
+
+    ``begun`` is called with each conversation, or event queue, that begins to concern somebody here.
+    """
 
     def __init__(self) -> None:
+        self.begun: Callable[[str], None] = _nobody_cares
         self._logs: dict[str, Followed] = {}
         self._followed: dict[str, set[str]] = {}
         self._passed: OrderedDict[str, int] = OrderedDict()
@@ -63,6 +67,7 @@ class Interest:
         if log is None:
             log = self._logs[conversation] = Followed(conversation, high)
             log.target = max(high, self._passed.pop(conversation, 0))
+            self.begun(conversation)
         followed = self._followed.setdefault(user, set())
         if conversation not in followed:
             followed.add(log.name)
@@ -99,3 +104,7 @@ class Interest:
         passed.move_to_end(conversation)
         if len(passed) > PASSED_LOGS:
             passed.popitem(last=False)
+
+
+def _nobody_cares(conversation: str) -> None:
+    """All is heard anyway."""

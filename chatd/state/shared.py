@@ -23,6 +23,7 @@ from chatd.records import Cursor, Entry, News, Publication, Reach, Roster, Tail
 from chatd.state.delivery import Delivery, Phase, Start
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub
+from chatd.state.ids import event_queue
 from chatd.state.interest import Followed, Interest
 from chatd.wire.events import LogEvent, Outgoing
 
@@ -78,6 +79,11 @@ class SharedHub(Hub):
         self._wanting: dict[str, None] = {}
 
     # -- connections --
+
+    def attach(self, user: str, delivery: Delivery[Any]) -> None:
+        """See :class:`Hub`."""
+        super().attach(user, delivery)
+        self.interest.begun(event_queue(user))
 
     def detach(self, user: str, delivery: Delivery[Any]) -> None:
         """See :class:`Hub`."""

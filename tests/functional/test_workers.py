@@ -100,18 +100,19 @@ def test_a_bus_that_breaks_again_and_again_costs_time_and_nothing_else(
             for _ in range(5):
                 before = len(sender.acknowledged)
                 wait_for(lambda before=before: len(sender.acknowledged) > before + 50)
-                wait_for(lambda: end_bus(database) >= 2)
+                wait_for(lambda: bus_sessions(database) == 2)
+                assert bus_sessions(database, "pg_terminate_backend(pid)") == 2
             finish()
         conversation = ask(hers, "conversation.list")["conversations"][0]["conversation"]
         reader.read_until(lambda: len(reader.events.get(conversation, ())) == len(sender.acknowledged))
         assert as_messages(reader.events[conversation]) == whole_history(hers, conversation)
 
 
-def end_bus(dsn: str) -> int:
-    """End the sessions that carry the bus; how many there were."""
+def bus_sessions(dsn: str, what: str = "pid") -> int:
+    """How many sessions carry the bus, having done something to each."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+            f"SELECT count({what}) FROM pg_stat_activity WHERE datname = current_database()"
             " AND pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE '%pg_notify%')"
         )
         row = cursor.fetchone()
