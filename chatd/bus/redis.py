@@ -5,7 +5,6 @@ connected to it and of the conversations that they follow, once each, and keeps 
 subscription held is found by a look at the log.
 """
 
-import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -53,25 +52,23 @@ class RedisAddress(Record, frozen=True, kw_only=True, gc=False):
     def parse(cls, url: str) -> "RedisAddress":
         """What a URL says; raises ValueError, which does not quote it: it may hold a password."""
         parts = urlsplit(url)
-        who = {
-            "username": unquote(parts.username) if parts.username else None,
-            "password": unquote(parts.password) if parts.password else None,
-        }
+        username = unquote(parts.username) if parts.username else None
+        password = unquote(parts.password) if parts.password else None
         if parts.scheme == "unix" and parts.path:
-            return cls(path=unquote(parts.path), **who)
+            return cls(path=unquote(parts.path), username=username, password=password)
         if parts.scheme not in ("redis", "rediss") or not parts.hostname:
             raise ValueError("it is no URL such as redis://host:6379, rediss://host:6379 or unix:///path")
         try:
             port = parts.port or 6379
         except ValueError:
             raise ValueError("its port is no number up to 65535") from None
-        return cls(host=parts.hostname, port=port, tls=parts.scheme == "rediss", **who)
+        return cls(host=parts.hostname, port=port, tls=parts.scheme == "rediss", username=username, password=password)
 
 
 def endpoint(reactor: Any, address: RedisAddress, ca_file: str) -> IStreamClientEndpoint:
-    """The way there. With TLS the certificate is verified for the host's name, against ``ca_file`` where it is given."""
+    """The way there. With TLS the certificate is verified, and for the host's name, against ``ca_file`` if given."""
     if address.path:
-        return UNIXClientEndpoint(reactor, address.path, timeout=ANSWER_SECONDS)
+        return UNIXClientEndpoint(reactor, address.path, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
     plain = HostnameEndpoint(reactor, address.host, address.port, timeout=ANSWER_SECONDS)
     if not address.tls:
         return plain
@@ -88,7 +85,8 @@ def _trusted(ca_file: str) -> Any:
     if not found:
         raise ValueError(f"{ca_file} holds no certificates in PEM")
     try:
-        return trustRootFromCertificates([Certificate.loadPEM(part.encode()) for part in found])
+        certificates = [Certificate.loadPEM(part.encode()) for part in found]
+        return trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
     except Exception as error:
         raise ValueError(f"{ca_file} holds what is no certificate") from error
 
@@ -208,7 +206,8 @@ class RedisBus(Carrier):
         try:
             speaker = await self._connect(_Session())
             listener = await self._connect(_Listener(self._bus.hear, self._subscribed))
-            self._first = first = Deferred()
+            first: Deferred[None] = Deferred()
+            self._first = first
             self._awaited.clear()
             self._listener = listener
             self._subscribe(listener, list(self._channels))
@@ -247,13 +246,12 @@ class RedisBus(Carrier):
 
 
 async def _either(*ended: Deferred[None]) -> None:
-    """Return once one of them has; whoever is cancelled meanwhile cancels none of them."""
+    """Return once one of them has, however it did; whoever stops waiting cancels none of them."""
     one: Deferred[None] = Deferred()
 
-    def note(result: Any) -> Any:
+    def note(result: Any) -> None:
         if not one.called:
             one.callback(None)
-        return result
 
     for deferred in ended:
         deferred.addBoth(note)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
 
 from chatd.security.keyring import MasterKeys
 from tests.kit.people import Person
+from tests.kit.redis import RedisServer
 from tests.kit.resilient import Reader, Sender, ask, sending
 from tests.kit.server import Sections, Server
 from tests.kit.settings import private
@@ -21,28 +23,94 @@ SOON_S = 3.0
 """Long before any worker would look at the log by itself."""
 
 
+class Carried:
+    """What carries the bus: its settings, whether both workers are linked, and a way to break it."""
+
+    settings: Sections
+
+    def linked(self) -> bool:
+        raise NotImplementedError
+
+    def interrupt(self) -> None:
+        raise NotImplementedError
+
+
+class ByPostgres(Carried):
+    """The sessions of the workers' own database."""
+
+    settings: Sections = {"bus": {"kind": "postgresql"}}
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def linked(self) -> bool:
+        return self._sessions("pid") == 2
+
+    def interrupt(self) -> None:
+        assert self._sessions("pg_terminate_backend(pid)") == 2
+
+    def _sessions(self, what: str) -> int:
+        """How many sessions carry the bus, having done something to each."""
+        with closing(psycopg2.connect(self._dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count({what}) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE '%pg_notify%')"
+            )
+            row = cursor.fetchone()
+            assert row is not None
+            return int(row[0])
+
+
+class ByRedis(Carried):
+    """A Redis that is killed and comes back."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self.settings = {"bus": {"kind": "redis"}, "redis": {"url": redis.url}}
+        self._redis = redis
+
+    def linked(self) -> bool:
+        return self._redis.ask("PUBSUB", "NUMSUB", "chatd:all").endswith(":2\r\n")
+
+    def interrupt(self) -> None:
+        self._redis.kill()
+        self._redis.start()
+
+
+@pytest.fixture(scope="module", params=["postgresql", "redis"])
+def carried(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, database: str
+) -> Iterator[Carried]:
+    if request.param == "postgresql":
+        yield ByPostgres(database)
+    else:
+        with RedisServer(tmp_path_factory.mktemp("redis")) as redis:
+            yield ByRedis(redis)
+
+
 @pytest.fixture(scope="module")
-def bus() -> Sections:
-    """The settings of the bus."""
-    return {"bus": {"kind": "postgresql"}}
+def master_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return private(tmp_path_factory.mktemp("keys") / "master-keys", MasterKeys.generate_line("2025-11"))
 
 
 @pytest.fixture(scope="module")
 def servers(
-    tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthService, bus: Sections
+    tmp_path_factory: pytest.TempPathFactory, database: str, master_keys: Path, auth: AuthService, carried: Carried
 ) -> Iterator[Pair]:
+    """Workers of one installation: they have the same database and the same master keys."""
     folder = tmp_path_factory.mktemp("workers")
-    keys = private(folder / "master-keys", MasterKeys.generate_line("2025-11"))
-    settings: Sections = {**bus, "encryption": {"master_keys_file": str(keys)}, "database": {"pool_size": 4}}
+    settings: Sections = {
+        **carried.settings,
+        "encryption": {"master_keys_file": str(master_keys)},
+        "database": {"dsn": database, "pool_size": 4},
+    }
     pair = []
     for name in ("one", "two"):
         (folder / name).mkdir()
-        pair.append(Server(folder / name, database, auth, {**settings, "database": {"dsn": database, "pool_size": 4}}))
+        pair.append(Server(folder / name, database, auth, settings))
     try:
         for server in pair:
             server.start()
-        for server in pair:
-            wait_for(lambda server=server: "the bus is linked" in server.log)
+        wait_for(carried.linked)
         yield pair[0], pair[1]
     finally:
         for server in pair:
@@ -90,7 +158,7 @@ def test_both_write_at_once_and_both_read_all_of_it_in_one_order(servers: Pair, 
 
 
 def test_a_bus_that_breaks_again_and_again_costs_time_and_nothing_else(
-    servers: Pair, database: str, person: Callable[..., Person]
+    servers: Pair, carried: Carried, person: Callable[..., Person]
 ) -> None:
     alice, bob = person("alice", servers[0]), person("bob", servers[1])
     with alice.connect() as hers, bob.connect() as his:
@@ -100,21 +168,9 @@ def test_a_bus_that_breaks_again_and_again_costs_time_and_nothing_else(
             for _ in range(5):
                 before = len(sender.acknowledged)
                 wait_for(lambda before=before: len(sender.acknowledged) > before + 50)
-                wait_for(lambda: bus_sessions(database) == 2)
-                assert bus_sessions(database, "pg_terminate_backend(pid)") == 2
+                wait_for(carried.linked)
+                carried.interrupt()
             finish()
         conversation = ask(hers, "conversation.list")["conversations"][0]["conversation"]
         reader.read_until(lambda: len(reader.events.get(conversation, ())) == len(sender.acknowledged))
         assert as_messages(reader.events[conversation]) == whole_history(hers, conversation)
-
-
-def bus_sessions(dsn: str, what: str = "pid") -> int:
-    """How many sessions carry the bus, having done something to each."""
-    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count({what}) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE '%pg_notify%')"
-        )
-        row = cursor.fetchone()
-        assert row is not None
-        return int(row[0])
