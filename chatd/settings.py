@@ -59,6 +59,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Path = Meta(extra={"kind": "path"})
 Address = Meta(extra={"kind": "address"})
 Origins = Meta(extra={"kind": "origins"})
+Prefix = Meta(extra={"kind": "prefix"})
 
 
 class Tls(Section, frozen=True, kw_only=True):
@@ -223,7 +224,7 @@ class Redis(Section, frozen=True, kw_only=True):
     ] = Secret()
     url_file: Annotated[str, Path, Meta(description="File that holds the url, closed to other users.")] = ""
     prefix: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="What the names of chatd's channels begin with.")
+        str, Prefix, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="What the names of the channels begin with.")
     ] = "chatd"
     ca_file: Annotated[
         str, Path, Meta(description="PEM file of who certifies Redis; when empty, whom the system trusts.")

@@ -10,6 +10,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from chatd.bus.local import LocalBus
+from chatd.bus.remote import RemoteBus
 from chatd.errors import OutcomeUnknown
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
@@ -32,6 +33,7 @@ from chatd.store.writer import LogWriter
 from chatd.wire.events import Event, LogEvent
 from tests.kit.at_once import Watch
 from tests.kit.delivery import Packet, Packets
+from tests.kit.line import Line
 from tests.kit.stores import new_client_id
 from tests.kit.writing import LOST, VANISHED, FaultyLog
 
@@ -69,13 +71,15 @@ class FaultyConversations(MemoryConversations):
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
-    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged.
+    ``limits`` differ from LIMITS; ``unreadable`` and ``failed`` are what would be logged. With ``line``, it
+    is linked to all other workers on that line.
     """
 
     def __init__(
         self,
         database: MemoryDatabase | None = None,
         masters: MasterKeys = MASTERS,
+        line: Line | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -85,13 +89,17 @@ class Chat:
         self.failed: list[tuple[str, BaseException]] = []
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
-        self.bus = bus = LocalBus()
         stores = replace(memory_stores(self.database), log=self.log, conversations=self.conversations)
         authors = Authors(stores.keys, Keyring(masters))
         directory = Directory(self.conversations)
         reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
-        self.hub = Hub(reader.event)
-        exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
+        self.authors, self.directory = authors, directory
+        self.hub: Hub = Hub(reader.event)
+        self.bus: LocalBus | RemoteBus = LocalBus()
+        if line is not None:
+            self.hub, self.bus = line.join(stores, directory, authors, reader, self._bus_failed)
+        bus = self.bus
+        exchange = self.exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
         self.router = Router(
             assemble(
@@ -112,6 +120,9 @@ class Chat:
             lambda command, error: self.failed.append((command, error)),
         )
         self.commands = command_union(self.router.declarations)
+
+    def _bus_failed(self, error: BaseException) -> None:
+        self.failed.append(("the bus", error))
 
     def _log_failed(self, error: BaseException) -> None:
         self.failed.append(("the log", error))
