@@ -71,6 +71,7 @@ def another_value(field: Field) -> Any:
         "origins": ("https://a.example", "http://b.example:8080"),
         "secret": Secret("elsewhere"),
         "text": "another",
+        "prefix": "another",
     }[field.kind]
 
 

@@ -1,5 +1,7 @@
 """Two complete workers on one database, and what becomes of chat when the bus between them does as it pleases."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -11,7 +13,7 @@ from chatd.handlers.conversations import ConversationDelivered
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.opening import ConversationCreated
 from chatd.handlers.revisions import MessageEdited
-from chatd.records import News, Publication, plain_roster
+from chatd.records import News, Position, Publication, plain_roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import SERVER
 from chatd.state.shared import SharedHub
@@ -449,42 +451,59 @@ def test_where_the_log_cannot_be_read_for_all_each_is_told_to_read_it(two: Two) 
 # -- while somebody connects --
 
 
-def test_what_is_said_while_somebody_connects_is_not_missed(two: Two) -> None:
-    """It arrives after her positions were read, where nobody follows the conversation yet."""
-    conversation = two.begun()
-    carol = Connection(two.there, "alice", "tablet")
-    positions = two.there.conversations.positions
+def during_positions(chat: Chat, happens: Callable[[], object]) -> None:
+    """Let this happen after the next positions have been read, and before they are told."""
+    positions = chat.conversations.positions
 
-    async def slow(user: str, device: str) -> object:
+    async def overtaken(user: str, device: str) -> list[Position]:
         found = await positions(user, device)
-        two.there.conversations.positions = positions
-        two.bob.hang_up()
-        two.alice.send("3", conversation=conversation)
+        chat.conversations.positions = positions
+        happens()
         return found
 
-    two.there.conversations.positions = slow
-    carol.ask("sync")
+    chat.conversations.positions = overtaken
+
+
+def test_what_is_said_while_somebody_connects_is_not_missed(two: Two) -> None:
+    """It is heard before her positions are known, where nobody follows the conversation."""
+    conversation = two.begun()
+    two.bob.hang_up()
+    tablet = Connection(two.there, "alice", "tablet")
+    during_positions(two.there, lambda: two.alice.send("3", conversation=conversation))
+    tablet.ask("sync", cursors={conversation: 2, tablet.queue: 1})
     two.settle()
-    assert texts(carol) == ["1", "2", "3"]
+    assert texts(tablet) == ["3"]
+
+
+def test_what_was_heard_by_way_of_somebody_who_then_leaves_is_not_heard_again(two: Two) -> None:
+    conversation = two.begun()
+    tablet = Connection(two.there, "alice", "tablet")
+
+    def happens() -> None:
+        two.alice.send("3", conversation=conversation)
+        two.bob.hang_up()
+
+    during_positions(two.there, happens)
+    tablet.ask("sync", cursors={conversation: 2, tablet.queue: 1})
+    two.alice.send("4", conversation=conversation)
+    two.settle()
+    assert texts(tablet) == ["3", "4"]
 
 
 def test_of_two_devices_that_connect_at_once_neither_takes_the_others_position_for_its_own(two: Two) -> None:
     conversation = two.begun()
     two.bob.hang_up()
     slow, fast = Connection(two.there, "bob", "slow"), Connection(two.there, "bob", "fast")
-    positions = two.there.conversations.positions
+    cursors = {conversation: 2, slow.queue: 1}
 
-    async def overtaken(user: str, device: str) -> object:
-        found = await positions(user, device)
-        two.there.conversations.positions = positions
+    def happens() -> None:
         two.line.lossy = True
         two.alice.send("3", conversation=conversation)
         two.line.lossy = False
-        fast.ask("sync")
-        return found
+        fast.ask("sync", cursors=cursors)
 
-    two.there.conversations.positions = overtaken
-    slow.ask("sync")
+    during_positions(two.there, happens)
+    slow.ask("sync", cursors=cursors)
     two.alice.send("4", conversation=conversation)
     two.settle()
-    assert texts(slow) == texts(fast) == ["1", "2", "3", "4"]
+    assert texts(slow) == texts(fast) == ["3", "4"]
