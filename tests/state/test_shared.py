@@ -116,8 +116,18 @@ def test_what_was_heard_for_somebody_who_has_left_is_not_heard_again(hub: Shared
     hub.hear(group.news[2])
     hub.detach("bob", bob.delivery)
     settle(hub, carol, 2, since=1)
-    assert carol.has == {"g": 3}
-    read(hub, group)
     group.append()
     hub.hear(group.news[3])
     assert carol.has == {"g": 4}
+
+
+def test_what_was_to_be_read_for_somebody_who_has_left_is_read_for_the_next(hub: SharedHub, group: Group) -> None:
+    bob = connect(hub, "bob", group)
+    settle(hub, bob, 2)
+    carol = connect(hub, "carol", group)
+    group.append()
+    hub.hear(News(conversation="g", seq=3, access=group.roster.access))
+    hub.detach("bob", bob.delivery)
+    settle(hub, carol, 2, since=1)
+    read(hub, group)
+    assert carol.has == {"g": 3}
