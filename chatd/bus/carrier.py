@@ -61,7 +61,7 @@ class Carrier(Service, ABC):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted does not annotate it
         self._task = Deferred.fromCoroutine(self._tend())
         self._task.addErrback(_ended)
-        self._pulse.start(PULSE_SECONDS, now=False)
+        self._pulse.start(PULSE_SECONDS, now=False).addErrback(_ended)
 
     def stopService(self) -> Deferred[None]:
         """Say what is still to be said, and unlink."""

@@ -73,6 +73,22 @@ class Pool(Service):
         return succeed(None)
 
 
+class Bus(Service):
+    """What links a worker to others."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def startService(self) -> None:
+        super().startService()
+        self._happened.append("the bus has started")
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._happened.append("the bus has stopped")
+        return succeed(None)
+
+
 class Port:
     """A port, which may take its time to close."""
 
@@ -104,7 +120,7 @@ class Endpoint:
 class Life:
     """A worker and all that happens to it."""
 
-    def __init__(self, *, metrics: bool = False) -> None:
+    def __init__(self, *, metrics: bool = False, bus: bool = False) -> None:
         self.clock = Clock()
         self.answers = WaitingRouter()
         self.world = World(router=self.answers, clock=self.clock)
@@ -127,6 +143,7 @@ class Life:
             listening=self.listening.append,
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
+            bus=Bus(self.happened) if bus else None,
         )
 
     def stop(self) -> Watch:
@@ -306,3 +323,20 @@ def test_what_fails_after_its_end_breaks_nothing(life: Life) -> None:
     life.stop()
     coming.errback(ZeroDivisionError())
     assert life.broken == []
+
+
+def test_the_bus_lives_while_the_pool_does() -> None:
+    life = Life(bus=True)
+    life.worker.startService()
+    assert "the bus has started" in life.happened
+    assert life.stop().ended
+    assert life.happened[-2:] == ["the bus has stopped", "the pool has stopped"]
+
+
+def test_a_bus_that_never_came_to_start_is_not_stopped() -> None:
+    life = Life(bus=True)
+    life.pool.database = lambda: fail(Unavailable())
+    life.worker.startService()
+    life.stop()
+    life.clock.advance(RETRY_SECONDS)
+    assert not [what for what in life.happened if "bus" in what]
