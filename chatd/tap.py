@@ -156,6 +156,7 @@ _PLACEHOLDERS = {
     "path": "PATH",
     "address": "ADDRESS",
     "origins": "ORIGINS",
+    "prefix": "PREFIX",
     "choice": "LEVEL",
     "integer": "NUMBER",
     "seconds": "SECONDS",
