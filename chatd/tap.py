@@ -157,7 +157,7 @@ _PLACEHOLDERS = {
     "address": "ADDRESS",
     "origins": "ORIGINS",
     "prefix": "PREFIX",
-    "choice": "LEVEL",
+    "choice": "CHOICE",
     "integer": "NUMBER",
     "seconds": "SECONDS",
     "text": "TEXT",

@@ -14,6 +14,7 @@ sealed as they are in the database.
 import hmac
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Annotated, Any, Final, TypeAlias, Union
 
 import msgspec
@@ -31,6 +32,9 @@ OVERHEAD: Final = HEADER_BYTES + 5
 
 MANY_NAMES: Final = 64
 """How many people a message names at most."""
+
+NAMES_BYTES: Final = 2_048
+"""How much their names take at most; two of the longest have room."""
 
 FEW_NAMES: Final = 8
 """Up to how many people are named where a roster would say the same."""
@@ -150,24 +154,38 @@ class Packets:
 def committed(publication: Publication, room: int) -> Iterator[bytes]:
     """The messages of at most ``room`` bytes that tell of a change: the first tells most."""
     entry, audience = publication.entry, publication.audience
-    names = tuple(audience) if len(audience) <= FEW_NAMES else None
-    moved = max(len(publication.came), len(publication.gone))
-    for first in range(0, moved or 1, MANY_NAMES):
-        part = slice(first, first + MANY_NAMES)
+    named = [*_portions(audience)] if len(audience) <= FEW_NAMES else []
+    moved = [*zip_longest(_portions(publication.came), _portions(publication.gone), fillvalue=())] or [((), ())]
+    for came, gone in moved:
         message = Committed(
             conversation=entry.conversation,
             seq=entry.seq,
             access=publication.access,
-            audience=names,
-            came=publication.came[part],
-            gone=publication.gone[part],
+            audience=named[0] if len(named) == 1 else None,
+            came=came,
+            gone=gone,
             # Where not all are named who came or went, it has to be read who may see it.
-            entry=None if publication.content is None or moved > MANY_NAMES else _stored(entry),
+            entry=None if publication.content is None or len(moved) > 1 else _stored(entry),
         )
         encoded = _encode(message)
         if len(encoded) > room:
             encoded = _encode(msgspec.structs.replace(message, entry=None))
         yield encoded
+
+
+def _portions(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """As many at a time as one message has room for."""
+    portion: list[str] = []
+    size = 0
+    for name in names:
+        length = len(name.encode())
+        if portion and (size + length > NAMES_BYTES or len(portion) == MANY_NAMES):
+            yield tuple(portion)
+            portion, size = [], 0
+        portion.append(name)
+        size += length
+    if portion:
+        yield tuple(portion)
 
 
 def _stored(entry: Entry) -> Stored:
@@ -208,9 +226,9 @@ def news(message: Committed) -> News:
 
 def noticed(users: Collection[str], event: EphemeralEvent) -> Iterator[bytes]:
     """The messages that bring something passing to these people."""
-    names, raw = tuple(users), msgspec.Raw(_encode(event))
-    for first in range(0, len(names), MANY_NAMES):
-        yield _encode(Noticed(users=names[first : first + MANY_NAMES], conversation=None, access=0, event=raw))
+    raw = msgspec.Raw(_encode(event))
+    for names in _portions(users):
+        yield _encode(Noticed(users=names, conversation=None, access=0, event=raw))
 
 
 def noticed_by_members(conversation: str, access: int, event: EphemeralEvent) -> bytes:

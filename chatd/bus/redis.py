@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from zlib import crc32
 
 import txredisapi
+from OpenSSL import crypto
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
@@ -87,7 +88,7 @@ def _trusted(ca_file: str) -> Any:
     try:
         certificates = [Certificate.loadPEM(part.encode()) for part in found]
         return trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
-    except Exception as error:
+    except crypto.Error as error:
         raise ValueError(f"{ca_file} holds what is no certificate") from error
 
 

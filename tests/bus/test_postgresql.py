@@ -47,7 +47,9 @@ async def test_what_one_says_all_hear_once_and_in_order(two: Any) -> None:
         one.ring(str(n))
     await until(lambda: len(other.heard) >= 2000)
     assert one.heard == other.heard == [str(n) for n in range(2000)]
-    assert (one.bus.peers, other.bus.peers) == (1, 1)
+    for worker in two:
+        worker.bus.pulse()
+    await until(lambda: (one.bus.peers, other.bus.peers) == (1, 1))
 
 
 @pytest_twisted.ensureDeferred
