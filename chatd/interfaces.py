@@ -37,6 +37,7 @@ from chatd.records import (
     Page,
     Position,
     Publication,
+    Reach,
     Read,
     Receipts,
     Roster,
@@ -45,6 +46,7 @@ from chatd.records import (
     Side,
     Signal,
     Standing,
+    Tail,
     Tally,
     Tie,
     WrappedKey,
@@ -108,6 +110,12 @@ class ILogStore(Interface):
         nothing.
         """
 
+    def tails(cursors: Sequence[Cursor], limit: int) -> Awaitable[list[Tail]]:
+        """What stands behind the cursors, whoever may see it: for the worker, which knows whom it is to go to.
+
+        At most ``limit`` entries in all, the first cursors' first. Logs that are not there have no tail.
+        """
+
     def messages(page: Page) -> Awaitable[list[KeptMessage]]:
         """One page of messages as they are now, by ``seq``, of what its reader may see."""
 
@@ -145,6 +153,9 @@ class IConversationStore(Interface):
 
     def positions(user: str, device: str) -> Awaitable[list[Position]]:
         """All logs of which a person may see anything, the latest first, with the cursors of one device."""
+
+    def reaches(users: Sequence[str], seconds: float) -> Awaitable[list[Reach]]:
+        """Of the logs of which these people may see anything, those that changed within the last ``seconds``."""
 
     def acknowledge(ack: Ack) -> Awaitable[bool]:
         """Move a device's cursor and its person's mark forward, never back. Whether the mark moved.

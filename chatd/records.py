@@ -258,7 +258,8 @@ class Appended(Record, frozen=True, kw_only=True, gc=False):
     """Where a committed change stands.
 
     ``roster`` is what the change left of the conversation's, where that was looked at; ``audience`` who sees the
-    change, where that is not as in its draft; ``notices`` are the entries made of the draft's.
+    change, where that is not as in its draft; ``notices`` are the entries made of the draft's. ``changed`` are those
+    whose standing it changed.
     """
 
     conversation: str
@@ -268,6 +269,7 @@ class Appended(Record, frozen=True, kw_only=True, gc=False):
     audience: Collection[str] | None = None
     notices: tuple["Entry", ...] = ()
     elsewhere: tuple[Roster, ...] = ()
+    changed: Collection[str] = ()
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):
@@ -307,12 +309,57 @@ class Publication(Record, frozen=True, kw_only=True, gc=False):
 
     ``doubtful``: the log may hold changes before this one that were never published, since the reply to their commit
     was lost; or this one may have been published long ago.
+
+    ``access`` is the roster's number after it; by it ``came`` became members, who are in the audience from here on,
+    and ``gone`` are in it for the last time.
     """
 
     entry: Entry
     audience: Collection[str]
     content: msgspec.Struct | None = None
     doubtful: bool = False
+    access: int = 0
+    came: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+class News(Record, frozen=True, kw_only=True, gc=False):
+    """What a worker hears of a committed change, of its own or from the bus, whose word is no more than a hint.
+
+    Without ``entry`` the log has to be read. ``content`` is there where it is open already. ``audience`` is None where
+    it is the roster's of that ``access``, and whoever has ``gone``.
+    """
+
+    conversation: str
+    seq: int
+    entry: Entry | None = None
+    content: msgspec.Struct | None = None
+    audience: Collection[str] | None = None
+    access: int = 0
+    came: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+class Tail(Record, frozen=True, kw_only=True, gc=False):
+    """What stands behind a cursor, for whoever may see it: at most so many ``entries``, by ``seq``.
+
+    The log ends at ``last_seq``; ``access`` is its roster's number, no older than the entries.
+    """
+
+    conversation: str
+    last_seq: int
+    access: int
+    entries: tuple[Entry, ...] = ()
+
+
+class Reach(Record, frozen=True, kw_only=True, gc=False):
+    """How far a log has come that ``user`` may see behind ``since``; as a member, or up to where they left."""
+
+    user: str
+    conversation: str
+    last_seq: int
+    since: int
+    present: bool = True
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="signal"):
@@ -368,7 +415,7 @@ class Position(Record, frozen=True, kw_only=True, gc=False):
     left.
 
     ``recent`` is whether the log changed within the last minute, that is, whether a change of it may still be on its
-    way through this process.
+    way through this process. ``present``: the reader is a member now.
     """
 
     conversation: str
@@ -376,6 +423,7 @@ class Position(Record, frozen=True, kw_only=True, gc=False):
     acknowledged: int | None
     recent: bool
     since: int = 0
+    present: bool = True
 
 
 MAX_UNREAD: Final = 1_000

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from chatd.auth.configured import ConfiguredKeys
 from chatd.auth.revocable import RevocableTokens
-from chatd.bus.local import LocalBus
+from chatd.bus.wiring import wire
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
@@ -48,7 +48,6 @@ from chatd.settings import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
-from chatd.state.hub import Hub
 from chatd.state.relations import Relations
 from chatd.state.revocations import Revocations
 from chatd.store import migrate
@@ -197,13 +196,15 @@ def build_worker(
         connect_timeout=settings.database.connect_timeout,
         statement_timeout=settings.database.statement_timeout,
     )
-    stores, bus = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen), LocalBus()
     rhythm = Rhythm(reactor, _log_unforeseen)
+    stores = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen)
     directory = Directory(stores.conversations)
     authors = Authors(stores.keys, Keyring(secrets.masters))
     metrics = Metrics(declaration.name for declaration in DECLARATIONS)
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
-    hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
+    exchange = Exchange(_log_unforeseen)
+    wiring = wire(settings, reactor, pool, stores, directory, authors, reader, failed=_log_unforeseen)
+    hub, bus = wiring.hub, wiring.bus
     bus.subscribe(hub.receive, hub.notice, exchange.heed)
     relations = Relations(
         stores.relations,
@@ -215,6 +216,8 @@ def build_worker(
     introductions = Introductions(stores.profiles, authors, reader, bus)
     index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
+    for name, help, value in wiring.figures:
+        metrics.gauge(name, help, value)
     handlers = assemble(
         Parts(
             stores=stores,
@@ -276,6 +279,7 @@ def build_worker(
         metrics=_metrics_port(settings, metrics, reactor),
         watches=(watch,),
         rhythm=rhythm,
+        bus=wiring.carrier,
     )
     return worker
 

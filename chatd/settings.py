@@ -60,6 +60,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Path = Meta(extra={"kind": "path"})
 Address = Meta(extra={"kind": "address"})
 Origins = Meta(extra={"kind": "origins"})
+Prefix = Meta(extra={"kind": "prefix"})
 
 
 class Tls(Section, frozen=True, kw_only=True):
@@ -295,6 +296,32 @@ class Search(Section, frozen=True, kw_only=True):
     ] = 512
 
 
+class Bus(Section, frozen=True, kw_only=True):
+    """How workers hear of each other's changes."""
+
+    kind: Annotated[
+        Literal["auto", "local", "postgresql", "redis"],
+        Meta(
+            description="local for a lone worker, postgresql or redis for more; auto is local for one, else postgresql."
+        ),
+    ] = "auto"
+
+
+class Redis(Section, frozen=True, kw_only=True):
+    """Redis, where it carries the bus."""
+
+    url: Annotated[
+        Secret, Meta(description="Where Redis is: redis://user:password@host:port, rediss:// for TLS, or unix://path.")
+    ] = Secret()
+    url_file: Annotated[str, Path, Meta(description="File that holds the url, closed to other users.")] = ""
+    prefix: Annotated[
+        str, Prefix, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="What the names of the channels begin with.")
+    ] = "chatd"
+    ca_file: Annotated[
+        str, Path, Meta(description="PEM file of who certifies Redis; when empty, whom the system trusts.")
+    ] = ""
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """What one chatd is told. Frozen: a reload makes a new one."""
 
@@ -321,3 +348,5 @@ class Settings(Section, frozen=True, kw_only=True):
     contacts: Contacts = msgspec.field(default_factory=Contacts)
     presence: PresenceSettings = msgspec.field(default_factory=PresenceSettings)
     search: Search = msgspec.field(default_factory=Search)
+    bus: Bus = msgspec.field(default_factory=Bus)
+    redis: Redis = msgspec.field(default_factory=Redis)

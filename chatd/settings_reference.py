@@ -10,7 +10,7 @@ import msgspec
 from chatd.records import Record
 from chatd.settings import Secret, Section, Settings
 
-FILE_AND_ENVIRONMENT_ONLY = frozenset({"database.dsn", "contacts.secret"})
+FILE_AND_ENVIRONMENT_ONLY = frozenset({"database.dsn", "contacts.secret", "redis.url"})
 """Secrets are no flags: every user of a machine can see the flags of every process."""
 ENVIRONMENT_ONLY = frozenset({"encryption.master_keys"})
 """Keys do not belong among settings that are passed around, compared and backed up."""
@@ -82,6 +82,7 @@ _EXPECTED = {
     "seconds": "seconds",
     "text": "text in UTF-8",
     "secret": "text in UTF-8",
+    "prefix": "1 to 64 letters, digits, dots, hyphens and underscores",
 }
 
 

@@ -186,6 +186,7 @@ def _files_that_open(given: Checked) -> None:
         "tls.key": settings.tls.key,
         "tokens.jwks_file": settings.tokens.jwks_file,
         "tokens.pem_file": settings.tokens.pem_file,
+        "redis.ca_file": settings.redis.ca_file,
     }
     for key, path in named.items():
         if not path:
@@ -210,6 +211,14 @@ def _heartbeats_in_a_lease(given: Checked) -> None:
         )
 
 
+def _bus(given: Checked) -> None:
+    settings = given.settings
+    if settings.bus.kind == "local" and settings.workers > 1:
+        raise given.refuse("bus.kind", "local is for a single worker; leave it at auto")
+    if settings.bus.kind == "redis" and not settings.redis.url:
+        raise given.refuse("redis.url", "say where Redis is, or in redis.url_file, or let bus.kind be postgresql")
+
+
 RULES: tuple[Callable[[Checked], None], ...] = (
     _one_worker,
     _whole_tls,
@@ -224,4 +233,5 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _origin_ports,
     _files_that_open,
     _heartbeats_in_a_lease,
+    _bus,
 )

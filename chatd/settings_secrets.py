@@ -15,7 +15,8 @@ NOT_SET = "not set"
 
 def with_secrets(settings: Settings, sources: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """The same settings with the secrets read from their files. Raises SettingsError."""
-    database, encryption, contacts = settings.database, settings.encryption, settings.contacts
+    database, encryption = settings.database, settings.encryption
+    contacts, redis = settings.contacts, settings.redis
     dsn = _one_of("database.dsn", database.dsn, database.dsn_file, sources)
     keys = _one_of("encryption.master_keys", encryption.master_keys, encryption.master_keys_file, sources)
     secret = _one_of("contacts.secret", contacts.secret, contacts.secret_file, sources)
@@ -24,6 +25,7 @@ def with_secrets(settings: Settings, sources: Mapping[str, str], environ: Mappin
         database=msgspec.structs.replace(database, dsn=dsn),
         encryption=msgspec.structs.replace(encryption, master_keys=keys or _credential(environ)),
         contacts=msgspec.structs.replace(contacts, secret=secret),
+        redis=msgspec.structs.replace(redis, url=_one_of("redis.url", redis.url, redis.url_file, sources)),
     )
 
 

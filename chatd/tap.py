@@ -156,6 +156,7 @@ _PLACEHOLDERS = {
     "path": "PATH",
     "address": "ADDRESS",
     "origins": "ORIGINS",
+    "prefix": "PREFIX",
     "choice": "CHOICE",
     "integer": "NUMBER",
     "seconds": "SECONDS",

@@ -71,6 +71,7 @@ def another_value(field: Field) -> Any:
         "origins": ("https://a.example", "http://b.example:8080"),
         "secret": Secret("elsewhere"),
         "text": "another",
+        "prefix": "another",
     }[field.kind]
 
 
@@ -189,6 +190,8 @@ BAD: dict[str, tuple[dict[str, str | bool], dict[str, str], str, str, str, str]]
     ),
     "long value": ({"--log-level": LONG}, {}, "", "log_level", "--log-level", "xxx..."),
     "several workers": ({}, {"CHATD_WORKERS": "4"}, "", "workers", "CHATD_WORKERS", "not available in this version"),
+    "redis without an address": ({"--bus-kind": "redis"}, {}, "", "redis.url", "not set", "where Redis is"),
+    "a prefix with a space": ({"--redis-prefix": "a b"}, {}, "", "redis.prefix", "--redis-prefix", "1 to 64 letters"),
     "key without certificate": ({"--tls-key": "k"}, {}, "", "tls.key", "--tls-key", "tls.certificate"),
     "certificate without key": ({"--tls-certificate": "c"}, {}, "", "tls.certificate", "--tls-certificate", "tls.key"),
     "try-out for all to see": ({"--host": "::"}, {}, "", "host", "--host", "this machine only"),

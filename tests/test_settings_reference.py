@@ -41,5 +41,5 @@ def test_the_reference_tells_types_and_defaults_and_keeps_secrets_off_the_comman
     rows = {row.name: row for row in reference()}
     assert (rows["port"].type, rows["port"].default) == ("a whole number from 0 to 65535", "8443")
     assert rows["log_level"].type == "one of debug, info, warn, error, critical"
-    without = ["database.dsn", "encryption.master_keys", "contacts.secret"]
-    assert [name for name, row in rows.items() if not row.flag] == without
+    secrets = ["database.dsn", "encryption.master_keys", "contacts.secret", "redis.url"]
+    assert [name for name, row in rows.items() if not row.flag] == secrets

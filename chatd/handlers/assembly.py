@@ -156,7 +156,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             large_group=parts.limits.large_group,
         ),
         PersonalSettings(parts.log, stores.reading, authors, parts.now),
-        Resuming(stores.log, stores.conversations, reader),
+        Resuming(stores.log, stores.conversations, reader, parts.hub),
         Liveness(parts.now),
         Relationships(parts.log, stores.relations, authors, parts.bus),
         Profiles(

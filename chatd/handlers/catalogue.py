@@ -1,5 +1,6 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
+from chatd.devices import TokensRevoked
 from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.devices import ENDED, OTHERS_ENDED, Devices
@@ -20,7 +21,7 @@ from chatd.handlers.moderation import Moderation
 from chatd.handlers.opening import CREATED
 from chatd.handlers.personal import PERSONAL_KINDS, PersonalSettings
 from chatd.handlers.presence import Presence
-from chatd.handlers.profiles import PROFILE, Profiles
+from chatd.handlers.profiles import PROFILE, Profiles, ProfilesChanged
 from chatd.handlers.reactions import ADDED, REMOVED, Reactions
 from chatd.handlers.relationships import (
     BLOCK_ADDED,
@@ -34,7 +35,11 @@ from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revision
 from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
 from chatd.handlers.typing import Typing
+from chatd.records import PresenceChanged, Signal, TypingShown
+from chatd.state.directory import RosterChanged
+from chatd.state.relations import RelationsChanged
 from chatd.wire.commands import Declaration, declarations
+from chatd.wire.events import EphemeralEvent
 
 HANDLERS: tuple[type, ...] = (
     Messages,
@@ -88,3 +93,20 @@ KINDS: tuple[Kind, ...] = (
     FOLLOWED,
     PROFILE,
 )
+
+NOTICES: tuple[type[EphemeralEvent], ...] = tuple(
+    dict.fromkeys(
+        event for declaration in DECLARATIONS for event in declaration.emits if issubclass(event, EphemeralEvent)
+    )
+)
+"""What passes between workers besides changes of logs."""
+
+SIGNALS: tuple[type[Signal], ...] = (
+    TokensRevoked,
+    RosterChanged,
+    RelationsChanged,
+    ProfilesChanged,
+    PresenceChanged,
+    TypingShown,
+)
+"""What workers tell each other in passing. A new kind has its place here, or it does not cross."""

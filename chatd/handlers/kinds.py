@@ -106,6 +106,19 @@ class Reader:
         contents = await self.contents(entries)
         return [self.event(entry, content) for entry, content in zip(entries, contents, strict=True)]
 
+    def opened(self, entry: Entry) -> Any:
+        """The content of an entry that came from elsewhere, if it opens with a key that is at hand; else None.
+
+        Nothing is counted: whether it is unreadable only the log can say.
+        """
+        key, decode = self._authors.known(entry.author), self._decoders.get(entry.kind)
+        if key is None or decode is None:
+            return None
+        try:
+            return decode(key.unseal(entry.sealed, entry.conversation, entry.client_id))
+        except (Unreadable, msgspec.DecodeError):
+            return None
+
     def _open(self, entry: Entry, key: AuthorKey | Unreadable | None) -> Any:
         if entry.withheld:
             return None

@@ -13,6 +13,7 @@ from chatd.handlers.messages import PageSize
 from chatd.interfaces import IConversationStore, ILogStore
 from chatd.records import Cursor, Entry, Position
 from chatd.state.delivery import Delivery, Phase, Start
+from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import ConversationStale, LogEvent
@@ -60,10 +61,11 @@ class Synced(Reply, frozen=True, kw_only=True):
 class Resuming:
     """The command ``sync``."""
 
-    def __init__(self, log: ILogStore, conversations: IConversationStore, reader: Reader) -> None:
+    def __init__(self, log: ILogStore, conversations: IConversationStore, reader: Reader, hub: Hub) -> None:
         self._log = log
         self._conversations = conversations
         self._reader = reader
+        self._hub = hub
 
     @command(
         Sync,
@@ -119,14 +121,15 @@ class Resuming:
             raise Invalid("Before a `sync` of `named`, one of `all` must have succeeded on this connection.")
         else:
             delivery.fall_behind(sync.cursors)
+        self._hub.begin(caller.user, delivery)
         done = False
         try:
             starts, reset = await self._starts(caller, sync)
-            await self._catch_up(caller, delivery, delivery.settle(starts))
+            await self._catch_up(caller, delivery, self._hub.settle(caller.user, delivery, starts))
             done = True
         finally:
             if not done:
-                delivery.interrupted()
+                self._hub.interrupt(delivery)
         return Synced(events=[], more=False, reset=reset)
 
     async def _catch_up(self, caller: Caller, delivery: Delivery[Any], behind: list[Cursor]) -> None:
@@ -157,7 +160,14 @@ class Resuming:
 
 
 def _start(position: Position, seq: int) -> Start:
-    return Start(conversation=position.conversation, seq=seq, last_seq=position.last_seq, recent=position.recent)
+    return Start(
+        conversation=position.conversation,
+        seq=seq,
+        last_seq=position.last_seq,
+        recent=position.recent,
+        since=position.since,
+        present=position.present,
+    )
 
 
 def _unread(cursors: Sequence[Cursor], entries: Sequence[Entry]) -> set[str]:

@@ -65,10 +65,15 @@ class _Held:
 
 
 class Start(Cursor, frozen=True, kw_only=True, gc=False):
-    """Where a conversation begins for this connection. ``last_seq`` is its log's end when that was read."""
+    """Where a conversation begins for this connection. ``last_seq`` is its log's end when that was read.
+
+    ``recent``, ``since`` and ``present`` are as in the :class:`~chatd.records.Position`.
+    """
 
     last_seq: int
     recent: bool
+    since: int = 0
+    present: bool = True
 
 
 class Delivery(Generic[Frame]):

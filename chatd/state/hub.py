@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from chatd.records import Entry, Publication
-from chatd.state.delivery import Delivery
+from chatd.records import Cursor, Entry, Publication
+from chatd.state.delivery import Delivery, Start
 from chatd.wire.events import EphemeralEvent, LogEvent, Outgoing
 
 REMEMBERED_LOGS = 100_000
@@ -36,11 +36,13 @@ class Follower:
 
 
 class Hub:
-    """This worker's connections by user. ``event_of`` makes the event of an entry and its content.
+    """A lone worker's connections by user. ``event_of`` makes the event of an entry and its content.
 
-    The bus may lose, repeat and reorder, so the hub remembers of each log the range that it has seen. What is in it
-    was dealt with; what follows it is offered; anything else shows that something was missed, and then whoever
-    follows the log has to read it. The first that is seen of a log is believed to be in its turn.
+    Everything is published here, but for what was committed unheard, and what was found again comes out of turn. So
+    the hub remembers of each log the range that it has seen. What is in it was dealt with; what follows it is offered;
+    anything else shows that something was missed, and then whoever follows the log has to read it. The first that is
+    seen of a log is believed to be in its turn. Among several workers that would not hold: see
+    :class:`~chatd.state.shared.SharedHub`.
     """
 
     def __init__(self, event_of: Callable[[Entry, object], LogEvent]) -> None:
@@ -68,6 +70,17 @@ class Hub:
         for follower in self._followers:
             follower.left(user, delivery)
 
+    def begin(self, user: str, delivery: Delivery[Any]) -> None:
+        """The positions of ``user``'s logs are about to be read; :meth:`settle` or :meth:`interrupt` follows."""
+
+    def settle(self, user: str, delivery: Delivery[Any], starts: Sequence[Start]) -> list[Cursor]:
+        """See :meth:`Delivery.settle <chatd.state.delivery.Delivery.settle>`."""
+        return delivery.settle(starts)
+
+    def interrupt(self, delivery: Delivery[Any]) -> None:
+        """See :meth:`Delivery.interrupted <chatd.state.delivery.Delivery.interrupted>`."""
+        delivery.interrupted()
+
     def receive(self, publications: Sequence[Publication]) -> None:
         """Offer committed changes to those whom they concern, each once.
 
@@ -89,6 +102,9 @@ class Hub:
                 outgoing = Outgoing(self._event_of(publication.entry, publication.content))
                 for delivery in targets:
                     delivery.offer(outgoing)
+        self._tell(publications)
+
+    def _tell(self, publications: Sequence[Publication]) -> None:
         for follower in self._followers:
             follower.received(publications)
 

@@ -61,9 +61,20 @@ class _Wire(_Uncancelled, txpostgres.Connection):  # type: ignore[misc]  # txpos
 
     cursorFactory = _Cursor
 
-    def __init__(self, reactor: IReactorTime, ended: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, reactor: IReactorTime, ended: Callable[[Exception], None], notified: Callable[[str], None]
+    ) -> None:
         super().__init__(reactor)
         self._ended = ended
+        self._notified = notified
+
+    def checkForNotifies(self) -> None:
+        notifies = self._connection.notifies
+        if notifies:
+            heard = [notify.payload for notify in notifies]
+            del notifies[:]
+            for payload in heard:
+                self._notified(payload)
 
     def doRead(self) -> None:
         if self._pollingD is None:
@@ -85,10 +96,13 @@ class Connection:
     """A session, from `open` until `lost` fires with its cause.
 
     One statement at a time: who holds the connection waits for one before giving it the next. ``lost`` is called back
-    once, with the exception that ended the session. ``reactor`` also provides IReactorFDSet.
+    once, with the exception that ended the session. ``reactor`` also provides IReactorFDSet. ``notified`` is told the
+    payload of each NOTIFY that the session hears; it does not raise.
     """
 
-    def __init__(self, reactor: IReactorTime, bounds: Bounds) -> None:
+    def __init__(
+        self, reactor: IReactorTime, bounds: Bounds, notified: Callable[[str], None] = lambda payload: None
+    ) -> None:
         self.lost: Deferred[Exception] = Deferred()
         self.prepared = 0
         self.used = False
@@ -97,7 +111,7 @@ class Connection:
         self._limit = bounds.answer
         self._cause: Exception | None = None
         self._asking = False
-        self._wire = _Wire(reactor, self.end)
+        self._wire = _Wire(reactor, self.end, notified)
         self._readable = select.poll()
 
     @property

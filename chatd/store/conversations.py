@@ -15,9 +15,11 @@ from chatd.records import (
     Entry,
     Membership,
     Position,
+    Reach,
     Roster,
 )
 from chatd.store.acks import ACKNOWLEDGE, acknowledge
+from chatd.store.arrays import text_array
 from chatd.store.batcher import Batcher
 from chatd.store.changes import read_membership, rosters
 from chatd.store.opening import OPEN, Opening, open_conversations
@@ -50,12 +52,20 @@ WHERE conversation_id = %s AND user_id = %s AND c.opened
 """
 
 POSITIONS = """
-SELECT c.conversation_id, least(c.last_seq, m.until_seq), d.seq, c.last_at > now() - interval '1 minute', m.since_seq
+SELECT c.conversation_id, least(c.last_seq, m.until_seq), d.seq, c.last_at > now() - interval '1 minute', m.since_seq,
+       m.standing = 'member'
 FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
 LEFT JOIN chatd.device_cursors AS d
     ON d.user_id = m.user_id AND d.device_id = %s AND d.conversation_id = m.conversation_id
 WHERE m.user_id = %s AND c.opened AND (m.until_seq IS NULL OR m.until_seq > m.since_seq)
 ORDER BY c.last_at DESC, c.conversation_id DESC
+"""
+
+REACHES = """
+SELECT m.user_id, c.conversation_id, least(c.last_seq, m.until_seq), m.since_seq, m.standing = 'member'
+FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
+WHERE m.user_id = ANY (%s::text[]) AND c.last_at > now() - %s * interval '1 second'
+  AND c.opened AND (m.until_seq IS NULL OR m.until_seq > m.since_seq)
 """
 
 PREPARED = (OPEN, ACKNOWLEDGE)
@@ -104,8 +114,23 @@ class PostgresConversations:
         """See :class:`~chatd.interfaces.IConversationStore`."""
         rows = await self._pool.query(POSITIONS, (device, user))
         return [
-            Position(conversation=conversation, last_seq=last_seq, acknowledged=seq, recent=recent, since=since)
-            for conversation, last_seq, seq, recent, since in rows
+            Position(
+                conversation=conversation,
+                last_seq=last_seq,
+                acknowledged=seq,
+                recent=recent,
+                since=since,
+                present=present,
+            )
+            for conversation, last_seq, seq, recent, since, present in rows
+        ]
+
+    async def reaches(self, users: Sequence[str], seconds: float) -> list[Reach]:
+        """See :class:`~chatd.interfaces.IConversationStore`."""
+        rows = await self._pool.query(REACHES, (text_array(users), seconds))
+        return [
+            Reach(user=user, conversation=conversation, last_seq=last_seq, since=since, present=present)
+            for user, conversation, last_seq, since, present in rows
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:

@@ -181,6 +181,7 @@ def _decide(
         audience=log.roster.members if log.roster is before else _audience(before, log.roster),
         notices=tuple(_noticed(notice, logs, now, outcome) for notice in draft.notices),
         elsewhere=tuple(other.roster for other, _ in others),
+        changed=() if log.roster is before else tuple(log.roster.changes),
     )
 
 

@@ -1,12 +1,15 @@
 """The log in PostgreSQL."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 from zope.interface import implementer
 
 from chatd.errors import ChatdError
 from chatd.interfaces import ILogStore
-from chatd.records import Appended, Cursor, Draft, Entry, KeptMessage, Page
+from chatd.records import Appended, Cursor, Draft, Entry, KeptMessage, Page, Tail
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.changes import REPEATS, change, is_repeat, names, verdicts
 from chatd.store.pages import EDITS, read_entry, read_messages
@@ -104,6 +107,32 @@ CROSS JOIN LATERAL (
 ORDER BY w.n, e.seq LIMIT %(limit)s
 """
 
+# The same for the worker itself, and with each log its end and the number of its rights as of the same moment.
+TAILS = """
+WITH wanted AS (
+    SELECT w.conversation_id, w.n, w.seq AS low, c.last_seq, c.access,
+           sum(greatest(c.last_seq - w.seq, 0))
+               OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM unnest(%(conversations)s::uuid[], %(after)s::bigint[]) WITH ORDINALITY AS w (conversation_id, seq, n)
+    JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id
+)
+SELECT w.conversation_id, w.last_seq, w.access, e.* FROM wanted AS w
+LEFT JOIN LATERAL (
+    (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed,
+            NULL::bigint AS target_seq, m.deleted_seq IS NOT NULL AS erased
+     FROM chatd.messages AS m
+     WHERE m.conversation_id = w.conversation_id AND m.seq > w.low AND m.seq <= w.last_seq
+     ORDER BY m.seq LIMIT %(limit)s)
+    UNION ALL
+    (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq, c.erased
+     FROM chatd.changes AS c
+     WHERE c.conversation_id = w.conversation_id AND c.seq > w.low AND c.seq <= w.last_seq
+     ORDER BY c.seq LIMIT %(limit)s)
+    ORDER BY seq LIMIT greatest(%(limit)s - coalesce(w.before, 0), 0)
+) AS e ON true
+ORDER BY w.n, e.seq
+"""
+
 # Most places that are asked for are those of changes, and each is in one of the two.
 AT = """
 WITH wanted AS MATERIALIZED (
@@ -181,6 +210,18 @@ class PostgresLog:
         )
         return [read_entry(row) for row in rows]
 
+    async def tails(self, cursors: Sequence[Cursor], limit: int) -> list[Tail]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        rows = await self._pool.query(
+            TAILS,
+            {
+                "conversations": plain_array(cursor.conversation for cursor in cursors),
+                "after": plain_array(cursor.seq for cursor in cursors),
+                "limit": limit,
+            },
+        )
+        return [_tail(list(log)) for _, log in groupby(rows, key=itemgetter(0))]
+
     async def messages(self, page: Page) -> list[KeptMessage]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         return await read_messages(self._pool, page)
@@ -196,3 +237,10 @@ class PostgresLog:
         conversations = plain_array(conversation for conversation, _ in places)
         rows = await self._pool.query(AT, (conversations, plain_array(seq for _, seq in places)))
         return [read_entry(row) for row in rows]
+
+
+def _tail(rows: list[tuple[Any, ...]]) -> Tail:
+    """The rows of one log: its end and rights in each, and an entry where there is one."""
+    conversation, last_seq, access = rows[0][:3]
+    entries = tuple(read_entry(row[3:]) for row in rows if row[3] is not None)
+    return Tail(conversation=conversation, last_seq=last_seq, access=access, entries=entries)

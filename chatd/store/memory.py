@@ -24,7 +24,9 @@ from chatd.records import (
     MessageState,
     Page,
     Position,
+    Reach,
     Roster,
+    Tail,
     WrappedKey,
     plain_roster,
 )
@@ -253,6 +255,24 @@ class MemoryLog:
                 found += [self._shown(entry, reader) for entry in visible[: limit - len(found)]]
         return found
 
+    async def tails(self, cursors: Sequence[Cursor], limit: int) -> list[Tail]:
+        """See :class:`~chatd.interfaces.ILogStore`."""
+        found: list[Tail] = []
+        for cursor in cursors:
+            log = self._database.logs.get(cursor.conversation)
+            if log is not None:
+                entries = tuple(log.entries[cursor.seq :][:limit])
+                limit -= len(entries)
+                found.append(
+                    Tail(
+                        conversation=log.conversation,
+                        last_seq=len(log.entries),
+                        access=log.roster.access,
+                        entries=entries,
+                    )
+                )
+        return found
+
     async def messages(self, page: Page) -> list[KeptMessage]:
         """See :class:`~chatd.interfaces.ILogStore`."""
         log = self._database.logs.get(page.conversation)
@@ -350,9 +370,26 @@ class MemoryConversations:
                 acknowledged=log.cursors.get((user, device)),
                 recent=log.last_at > recent,
                 since=log.people[user].since,
+                present=log.people[user].standing == "member",
             )
             for log in self._database.logs_of(user)
             if log.roster.opened and _sees_anything(log.people[user])
+        ]
+
+    async def reaches(self, users: Sequence[str], seconds: float) -> list[Reach]:
+        """See :class:`~chatd.interfaces.IConversationStore`."""
+        earliest = self._database.now() - timedelta(seconds=seconds)
+        return [
+            Reach(
+                user=user,
+                conversation=log.conversation,
+                last_seq=log.visible(user)[1],
+                since=log.people[user].since,
+                present=log.people[user].standing == "member",
+            )
+            for user in users
+            for log in self._database.logs_of(user)
+            if log.last_at > earliest and log.roster.opened and _sees_anything(log.people[user])
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:

@@ -143,16 +143,18 @@ class Pool(Service):
 
         return await self._lend(once, writes=False, retry=True)
 
-    async def dedicated(self, *, unbounded: bool = False) -> Connection:
+    async def dedicated(
+        self, *, unbounded: bool = False, notified: Callable[[str], None] = lambda payload: None
+    ) -> Connection:
         """A connection beside the pool, which need not run; the caller ends it. Raises Unavailable.
 
-        ``unbounded``: its statements take as long as they take.
+        ``unbounded``: its statements take as long as they take. ``notified`` is told what the session hears.
         """
         bounds = Bounds(connect=self._bounds.connect, statement=None) if unbounded else self._bounds
         error: Exception = Unavailable()
         for attempt in range(len(self._dsns)):
             try:
-                return await self._open(attempt, bounds, ())
+                return await self._open(attempt, bounds, (), notified)
             except (psycopg2.Error, SessionError) as refusal:
                 error = refusal
         raise Unavailable(retry_after_ms=RETRY_AFTER_MS) from error
@@ -235,8 +237,14 @@ class Pool(Service):
     async def _connect(self, attempt: int) -> Connection:
         return await self._open(attempt, self._bounds, self._statements)
 
-    async def _open(self, attempt: int, bounds: Bounds, prepare: Sequence[str]) -> Connection:
-        connection = Connection(self._reactor, bounds)
+    async def _open(
+        self,
+        attempt: int,
+        bounds: Bounds,
+        prepare: Sequence[str],
+        notified: Callable[[str], None] = lambda payload: None,
+    ) -> Connection:
+        connection = Connection(self._reactor, bounds, notified)
         await connection.open(self._dsns[attempt % len(self._dsns)], prepare)
         return connection
 

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
 from chatd.interfaces import IBus, ILog, ILogStore
-from chatd.records import Appended, Draft, Publication
+from chatd.records import Appended, Draft, Publication, Roster
 from chatd.state.directory import Directory, RosterChanged
 from chatd.store.batcher import Batcher, Waiting
 from chatd.store.entries import placed, plain
@@ -167,11 +167,18 @@ class LogWriter:
         notices = zip(draft.notices, appended.notices, strict=False)
         entries = [(draft, placed(draft, appended.seq, appended.time)), *notices]
         for one, entry in entries:
+            own = one is draft
+            roster = appended.roster if own and appended.roster is not None else one.roster
+            audience = appended.audience if own and appended.audience is not None else one.audience
+            changed = appended.changed if own else ()
             yield Publication(
                 entry=entry,
-                audience=appended.audience if one is draft and appended.audience is not None else one.audience,
+                audience=audience,
                 content=None if found else one.content,
                 doubtful=found or (bool(self._doubtful) and entry.conversation in self._doubtful),
+                access=roster.access,
+                came=tuple(user for user in changed if _begins(roster, user, entry.seq)),
+                gone=tuple(user for user in changed if user in audience and user not in roster.members),
             )
 
     def _publish(self, publications: Sequence[Publication], *, found: bool) -> None:
@@ -191,6 +198,12 @@ class LogWriter:
         self._doubtful.update(dict.fromkeys(conversations))
         while len(self._doubtful) > MAX_DOUBTFUL:
             del self._doubtful[next(iter(self._doubtful))]
+
+
+def _begins(roster: Roster, user: str, seq: int) -> bool:
+    """Whether this is the first of the log that is theirs, as a member."""
+    membership = roster.members.get(user)
+    return membership is not None and membership.since == seq - 1
 
 
 def _name(pending: Pending) -> tuple[str, str]:

@@ -6,7 +6,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import deferLater
@@ -37,9 +37,9 @@ class Watch(Protocol):
 class Worker(Service):
     """Serves on ``endpoint`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
-    ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
-    ``watches`` begin once the database is there. ``broken`` is told why this worker cannot go on: a port that is taken,
-    a database that this version may not touch.
+    ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
+    the database is there. ``listening`` is told where clients find it, once they do. ``broken`` is told why this worker
+    cannot go on: a port that is taken, a database that this version may not touch.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Worker(Service):
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
         watches: Sequence[Watch] = (),
         rhythm: Service | None = None,
+        bus: IService | None = None,
     ) -> None:
         self._reactor = reactor
         self._pool = pool
@@ -72,6 +73,7 @@ class Worker(Service):
         self._metrics = metrics
         self._watches = watches
         self._rhythm = rhythm or Service()
+        self._bus = bus
         self._ports: list[IListeningPort] = []
 
     @property
@@ -112,6 +114,8 @@ class Worker(Service):
         if self.running:
             self._pool.prepare(self._prepared)
             self._pool.startService()
+            if self._bus is not None:
+                self._bus.startService()
             for watch in self._watches:
                 watch.start()
             self._rhythm.startService()
@@ -136,6 +140,9 @@ class Worker(Service):
             ended = self._rhythm.stopService()
             if self._pool.ready:
                 await _done(ended)
+            # The others hear of what was done last.
+            if self._bus is not None:
+                await _done(self._bus.stopService())
             # Without a database the rhythm ends when nobody waits for one any more.
             await self._pool.stopService()
             await _done(ended)

@@ -107,6 +107,10 @@ class SlowStore:
         return self.questions[-1].answer
 
 
+def _unheard(command: str, error: BaseException) -> None:
+    """What would be logged."""
+
+
 class Resumption(Unruly):
     """Syncs as they are carried out, their reads of the log held up by moves."""
 
@@ -119,7 +123,7 @@ class Resumption(Unruly):
     def prepare(self) -> None:
         self.stores = {device: SlowStore(self.world) for device in self.devices}
         self.routers = {
-            device: Router([Resuming(store, store, self.world.reader)], lambda command, error: None)
+            device: Router([Resuming(store, store, self.world.reader, self.world.hub_of(device))], _unheard)
             for device, store in self.stores.items()
         }
 

@@ -91,6 +91,10 @@ class World:
                 self.commit(conversation)
             self.pending[conversation].clear()
 
+    def hub_of(self, device: str) -> Hub:
+        """Where this device is connected."""
+        return self.hub
+
     # -- the log --
 
     def commit(self, conversation: str) -> Publication:
@@ -207,11 +211,11 @@ class Peer:
         self.transport: deque[Packet] = deque()
         self.outbox: Outbox[Packet] = Outbox(self._write, self._overflow, **self._bounds)
         self.delivery: Delivery[Packet] = Delivery(self.outbox, Packets())
-        self.world.hub.attach(self.user, self.delivery)
+        self.world.hub_of(self.device).attach(self.user, self.delivery)
 
     def disconnect(self) -> None:
         """The connection goes, with all that was under way on it."""
-        self.world.hub.detach(self.user, self.delivery)
+        self.world.hub_of(self.device).detach(self.user, self.delivery)
         self.delivery.end()
         self.outbox.discard()
         self.transport.clear()

@@ -38,7 +38,7 @@ class Unruly(RuleBasedStateMachine):
         synced=st.sampled_from((True, True, False)),
     )
     def begin(self, old: int, short: int, window: int, room: int, packets: int, synced: bool) -> None:
-        self.world = World({name: length for name, length in ((OLD, old), (SHORT, short)) if length})
+        self.world = self.make({name: length for name, length in ((OLD, old), (SHORT, short)) if length})
         self.peers = {
             device: Peer(self.world, device, window=window, event_packets=room, packets=packets)
             for device in self.devices
@@ -47,6 +47,10 @@ class Unruly(RuleBasedStateMachine):
         for peer in self.peers.values():
             if synced:
                 self.sync_to_the_end(peer)
+
+    def make(self, published: dict[str, int]) -> World:
+        """The world, in which these logs have stood for long."""
+        return World(published)
 
     def nothing(self, whatever: str) -> None:
         """What a move shrinks to."""

@@ -38,6 +38,7 @@ from chatd.wire.events import Event, LogEvent
 from chatd.workers.rhythm import Rhythm
 from tests.kit.at_once import Watch
 from tests.kit.delivery import Packet, Packets
+from tests.kit.line import Line
 from tests.kit.stores import new_client_id
 from tests.kit.writing import LOST, VANISHED, FaultyLog
 
@@ -79,7 +80,8 @@ class Chat:
     ``unreadable`` and ``failed`` are what would be logged. ``clock`` stands still until it is advanced. ``contacts``
     are asked with the policy ``ask``. ``beside`` is another worker with the same database and the same time; without
     ``bus`` the bus of each reaches no other. ``reach`` stands between this worker and the store of presence. Without
-    ``search`` that is off. ``stores`` take the place of the database's.
+    ``search`` that is off. ``stores`` take the place of the database's. With ``line``, it is linked to all other
+    workers on that line.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Chat:
         reach: Callable[[Any], Any] = lambda store: store,
         search: Search | None = None,
         stores: Stores | None = None,
+        line: Line | None = None,
         **limits: Any,
     ) -> None:
         self.now = NOON
@@ -108,16 +111,19 @@ class Chat:
         self.failed: list[tuple[str, BaseException]] = []
         self.log = FaultyLog(self.database.now, database=self.database)
         self.conversations = FaultyConversations(self.database)
-        self.bus = bus = bus or LocalBus()
         self.presence = beside.presence if beside else MemoryPresence(self.database, self.time)
         self.reach = reach(self.presence)
         self.stores = stores = stores or replace(
             memory_stores(self.database), log=self.log, conversations=self.conversations, presence=self.reach
         )
         self.authors = authors = Authors(stores.keys, Keyring(masters))
-        directory = Directory(stores.conversations)
+        self.directory = directory = Directory(stores.conversations)
         self.reader = reader = Reader(KINDS, authors, lambda entry, reason: self.unreadable.append((entry, reason)))
-        self.hub = Hub(reader.event)
+        self.hub: Hub = Hub(reader.event)
+        self.bus: Any = bus or LocalBus()
+        if line is not None:
+            self.hub, self.bus = line.join(stores, directory, authors, reader, self._bus_failed)
+        bus = self.bus
         self.exchange = exchange = Exchange(lambda error: self.failed.append(("a signal", error)))
         bus.subscribe(self.hub.receive, self.hub.notice, exchange.heed)
         self.contacts = MemoryContacts()
@@ -167,6 +173,9 @@ class Chat:
     def pass_time(self, seconds: float) -> None:
         """Let so much time pass, in small steps."""
         self.clock.pump([0.25] * round(seconds * 4))
+
+    def _bus_failed(self, error: BaseException) -> None:
+        self.failed.append(("the bus", error))
 
     def _log_failed(self, error: BaseException) -> None:
         self.failed.append(("the log", error))

