@@ -13,6 +13,8 @@ from msgspec import Meta
 ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9][0-9]{0,4})?\Z"
 """The shape of a configured origin: a scheme, a host, perhaps a port, and nothing behind them."""
 
+MOST_WORKERS = 256
+
 LogLevel = Literal["debug", "info", "warn", "error", "critical"]
 
 
@@ -59,6 +61,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Path = Meta(extra={"kind": "path"})
 Address = Meta(extra={"kind": "address"})
 Origins = Meta(extra={"kind": "origins"})
+Workers = Meta(extra={"kind": "workers"})
 
 
 class Tls(Section, frozen=True, kw_only=True):
@@ -209,7 +212,14 @@ class Settings(Section, frozen=True, kw_only=True):
 
     host: Annotated[str, Address, Meta(description="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 lets the system choose.")] = 8443
-    workers: Annotated[int, Meta(ge=1, le=1024, description="Worker processes; this version runs one.")] = 1
+    socket: Annotated[
+        str, Path, Meta(description="UNIX socket to listen on in place of host and port, for a proxy beside chatd.")
+    ] = ""
+    workers: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_WORKERS)] | Literal["auto"],
+        Workers,
+        Meta(description="Worker processes; auto for one on each core, 0 to do everything in one process."),
+    ] = 0
     behind_proxy: Annotated[
         bool, Meta(description="A proxy in front ends TLS, so that listening beyond loopback without it is safe.")
     ] = False

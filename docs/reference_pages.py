@@ -11,7 +11,7 @@ from chatd.errors import CATALOGUE, CloseCode
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.settings_reference import fields
 from chatd.wire.commands import Declaration
-from chatd.wire.events import ConversationStale, Event, Hello
+from chatd.wire.events import ConversationStale, Event, Goaway, Hello
 from chatd.wire.session import Auth
 
 
@@ -97,7 +97,7 @@ def _command(declaration: Declaration) -> Iterable[str]:
 
 def _events() -> Iterable[str]:
     yield from _title("Events", "=")
-    shapes: list[type[Event]] = [Hello, ConversationStale]
+    shapes: list[type[Event]] = [Hello, Goaway, ConversationStale]
     for declaration in DECLARATIONS:
         shapes += [event for event in declaration.emits if event not in shapes]
     for shape in shapes:

@@ -21,12 +21,13 @@ from chatd.store.pool import Pool
 log = Logger()
 
 RETRY_SECONDS = 2.0
+POLL_SECONDS = 0.05
 
 
 class Worker(Service):
-    """Serves on ``endpoint`` from the database behind ``pool``.
+    """Serves on ``endpoints`` from the database behind ``pool``.
 
-    ``metrics`` says where else to listen, and with what. ``listening`` is told where clients find it, once they do.
+    ``metrics`` says where else to listen, and with what. ``listening`` is told once clients find it there.
     ``broken`` is told why this worker cannot go on: a port that is taken, a database that this version may not touch.
     """
 
@@ -38,10 +39,10 @@ class Worker(Service):
         prepared: Sequence[str],
         site: ChatSite,
         connections: ConnectionFactory,
-        endpoint: IStreamServerEndpoint,
+        endpoints: Sequence[IStreamServerEndpoint],
         *,
         drain: float,
-        listening: Callable[[IListeningPort], None],
+        listening: Callable[[], None],
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
     ) -> None:
@@ -51,7 +52,7 @@ class Worker(Service):
         self._prepared = prepared
         self._site = site
         self._connections = connections
-        self._endpoint = endpoint
+        self._endpoints = endpoints
         self._drain = drain
         self._listening = listening
         self._broken = broken
@@ -77,10 +78,10 @@ class Worker(Service):
         if self._metrics is not None:
             endpoint, figures = self._metrics
             self._ports.append(await endpoint.listen(figures))
-        port = await self._endpoint.listen(self._site)
-        self._ports.append(port)
+        for endpoint in self._endpoints:
+            self._ports.append(await endpoint.listen(self._site))
         self._connections.startFactory()
-        self._listening(port)
+        self._listening()
 
     async def _prepare(self) -> None:
         """Bring the database up to date as soon as it is there. Until then the pool, at rest, lends to nobody."""
@@ -98,21 +99,28 @@ class Worker(Service):
             self._pool.startService()
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, tell clients to come back, let what is under way be committed, then close."""
+        """Stop listening, tell clients to come back, let what is under way be committed and answered, then close."""
         super().stopService()
         return Deferred.fromCoroutine(self._wind_down())
 
     async def _wind_down(self) -> None:
         for port in self._ports:
             await _done(port.stopListening())
-        self._connections.stopFactory()
         for edge in (self._connections, self._site):
             edge.go_away()
         deadline = self._reactor.seconds() + self._drain
-        while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, 0.05)
+        while self._occupied and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, POLL_SECONDS)
+            self._connections.part_from_the_answered()
+        self._connections.stopFactory()
         if self._pool.running:
             await self._pool.stopService()
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether something is under way, or a client has not yet heard that it is to come back."""
+        connections, site = self._connections, self._site
+        return bool(connections.in_flight or connections.handlers or site.in_flight)
 
 
 async def _done(stopping: Deferred[None] | None) -> None:

@@ -122,9 +122,9 @@ class Life:
             ["PREPARE one", "PREPARE two"],
             self.world.site,
             self.connections,
-            self.endpoint,
+            [self.endpoint],
             drain=DRAIN,
-            listening=self.listening.append,
+            listening=lambda: self.listening.append(self.endpoint),
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
         )
