@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger, globalLogBeginner
-from twisted.python.failure import Failure
 
 from chatd.workers.control import Begin, Channel, Look, Measure, Measured, Status, Stop
+from chatd.workers.ending import log_ending
 from chatd.workers.figures import collected
 from chatd.workers.garbage import look_for_cycles_rarely
 from chatd.workers.logs import limit_log
@@ -110,7 +110,7 @@ class Child(Factory):
 
     def _broken(self, error: BaseException) -> None:
         """Something that no retry in this process mends."""
-        log.failure("this worker cannot go on", Failure(error))
+        log_ending(error)
         self.exit_code = 1
         self._stop()
 

@@ -19,15 +19,20 @@ from chatd.workers.embedded import EmbeddedPostgresError
 log = Logger()
 
 
-def end_in_failure(reactor: Any, error: BaseException) -> None:
-    """Something that no retry mends: say it and stop the reactor."""
+def log_ending(error: BaseException) -> str:
+    """Something that no retry mends: log it, and give it in one line. What is no known cause is logged as a defect."""
     if isinstance(error, EmbeddedPostgresError | MigrationError | CannotListenError | SettingsError):
         reason = str(error)
     else:
-        log.failure("chatd cannot go on", Failure(error))
+        log.failure("a defect of chatd", Failure(error))
         reason = f"{type(error).__name__}: {error}"
     log.critical("chatd cannot go on: {reason}", reason=reason)
-    print(f"chatd: {reason}", file=sys.__stderr__, flush=True)
+    return reason
+
+
+def end_in_failure(reactor: Any, error: BaseException) -> None:
+    """Say it, and stop the reactor."""
+    print(f"chatd: {log_ending(error)}", file=sys.__stderr__, flush=True)
     atexit.register(_exit_with_failure)
     reactor.callWhenRunning(reactor.stop)
 

@@ -135,7 +135,7 @@ def test_told_to_stop_it_acknowledges_what_it_commits_and_says_come_back(
         his.sync()
         hers.send(send_frames(range(SENDS), bob.name))
         before = acknowledgements(hers, 1)
-        server.stop()
+        assert server.stop() == 0
         before |= acknowledgements(hers, SENDS)
         code, _ = his.closed()
         seen = his.read_events()
