@@ -22,6 +22,8 @@ log = Logger()
 
 RETRY_SECONDS = 2.0
 POLL_SECONDS = 0.05
+ARRIVAL_SECONDS = 0.5
+"""What a client that has just connected gets to say what it wants, when a worker is told to end."""
 
 
 class Worker(Service):
@@ -106,6 +108,9 @@ class Worker(Service):
     async def _wind_down(self) -> None:
         for port in self._ports:
             await _done(port.stopListening())
+        arrived_by = self._reactor.seconds() + ARRIVAL_SECONDS
+        while self._site.arriving and self._reactor.seconds() < arrived_by:
+            await deferLater(self._reactor, POLL_SECONDS)
         for edge in (self._connections, self._site):
             edge.go_away()
         deadline = self._reactor.seconds() + self._drain

@@ -54,7 +54,7 @@ def test_connects_are_spread_evenly(start_workers: Callable[..., WorkersServer])
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
         counts = wait_for(lambda: _all(server.figures("chatd_connections")))
         assert min(counts) >= FEWEST, counts
-        assert server.figures("chatd_worker_ready") == {n: 1.0 for n in range(1, ALL_WORKERS + 1)}
+        assert server.figures("chatd_worker_ready") == dict.fromkeys(range(1, ALL_WORKERS + 1), 1.0)
 
 
 def _all(connections: dict[int, float]) -> list[float]:

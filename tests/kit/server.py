@@ -51,6 +51,7 @@ class Server:
             },
         }
         self.environment: dict[str, str] = {}
+        self.pass_fds: tuple[int, ...] = ()
         self.configure(settings or {})
 
     def configure(self, settings: Sections) -> None:
@@ -117,6 +118,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.pass_fds,
             )
         wait_for(lambda: self._serves(seen))
         if ready:

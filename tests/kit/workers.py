@@ -37,6 +37,7 @@ class WorkersServer(Server):
         """Write its file of settings anew, which a running server does not look at until it is told to reload."""
         port = self._overview.getsockname()[1]
         top = {"workers": self.number_of_workers, **settings.get("", {})}
+        self._socket = top.get("socket")
         super().configure({**settings, "": top, "metrics": {"port": port}})
 
     @property
@@ -63,7 +64,7 @@ class WorkersServer(Server):
     @property
     def address(self) -> str:
         """Where it says that it serves."""
-        return f"{self._scheme}://127.0.0.1:{self.port}"
+        return f"unix:{self._socket}" if self._socket else f"{self._scheme}://127.0.0.1:{self.port}"
 
     def reload_all(self) -> None:
         """Tell it to reload; return when all workers have been replaced and their predecessors are gone."""
