@@ -55,7 +55,7 @@ class WorkersServer(Server):
     @property
     def workers(self) -> list[int]:
         """The process ids of all worker processes that this parent has now, also of those that leave."""
-        return [pid for pid in _processes() if _is_worker_of(pid, self.pid)]
+        return children(self.pid)
 
     def worker(self, number: int) -> int:
         """The process id of the worker of this number that became ready last."""
@@ -87,6 +87,11 @@ class WorkersServer(Server):
         """Leave no process behind."""
         super().close()
         self._overview.close()
+
+
+def children(parent: int) -> list[int]:
+    """The process ids of the worker processes of this parent."""
+    return [pid for pid in _processes() if _is_worker_of(pid, parent)]
 
 
 @contextmanager
