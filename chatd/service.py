@@ -46,7 +46,7 @@ from chatd.store.pool import Pool
 from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers import credentials, development
-from chatd.workers.activation import inherited
+from chatd.workers.activation import first_environment, inherited
 from chatd.workers.child import Equipment
 from chatd.workers.control import Begin
 from chatd.workers.credentials import Secrets
@@ -70,7 +70,7 @@ def build(settings: Settings, reactor: Any, reload: Callable[[], Settings]) -> I
 
     ``reload`` reads the settings again. Raises SettingsError for what can be seen to be wrong without starting.
     """
-    sockets = inherited(os.environ, os.getpid())
+    sockets = inherited(first_environment(), os.getpid())
     check_inherited(settings, sockets)
     notifier = Notifier.from_environment(os.environ, os.getpid())
     identity: development.DevelopmentIdentity | None = None

@@ -10,7 +10,7 @@ import pytest
 
 from chatd.settings import Timeouts
 from chatd.settings_secrets import CREDENTIAL
-from chatd.workers.slot import DRAIN_EXTRA_S, SILENT_TICKS, TICK_S
+from chatd.workers.run import DRAIN_EXTRA_S, SILENT_TICKS, TICK_S
 
 UNITS = Path(__file__).parent.parent / "systemd"
 SERVICE = (UNITS / "chatd.service").read_text()

@@ -3,11 +3,22 @@
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from chatd.settings import SettingsError
 
 FIRST = 3
 SOURCE = "LISTEN_FDS"
+
+
+def first_environment() -> dict[str, str]:
+    """The environment that this process began with (proc(5)).
+
+    Twisted takes LISTEN_FDS out of ``os.environ`` for endpoints of its own as soon as they are imported, and keeps to
+    itself how many there are.
+    """
+    pairs = Path("/proc/self/environ").read_bytes().split(b"\0")
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in (pair.partition(b"=") for pair in pairs)}
 
 
 def inherited(environ: Mapping[str, str], pid: int) -> list[socket.socket]:

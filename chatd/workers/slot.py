@@ -16,30 +16,23 @@ BACKING_OFF STOP         GONE
 DRAINING    ENDED        GONE
 =========== ============ ============== ===============================================================
 
-Anything else cannot happen. Every :data:`TICK_S` each process is looked at. One that does not answer for
-:data:`SILENT_TICKS` is killed, and so is one that does not end within its time to drain. Ticks are counted and not
-seconds, so that a parent that was held up itself blames nobody.
+Anything else cannot happen. What becomes of a single process stands in ``chatd/workers/run.py``.
 """
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from chatd.workers.control import Family
 from chatd.workers.orders import Order
+from chatd.workers.run import Process, Run, Spawn
 
 log = Logger()
 
-TICK_S = 0.5
-SILENT_TICKS = 120
 REPLACEMENT_TICKS = 120
 """A replacement that is not ready by then, because the database is away for instance, is given up."""
-DRAIN_EXTRA_S = 5.0
-"""What a process is given to end, beyond the time in which it drains."""
 STEADY_AFTER_S = 60.0
 SHORTEST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -84,96 +77,10 @@ TABLE = {
 }
 
 
-class Process(Protocol):
-    """A running worker process, as a slot needs it. None of these answers at once."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-
-    def look(self) -> None:
-        """Ask for a sign of life, which comes as ``Watcher.answered``."""
-
-    def stop(self) -> None:
-        """Have it drain and end."""
-
-    def kill(self) -> None:
-        """End it as it is."""
-
-    def measure(self) -> Deferred[tuple[Family, ...]]:
-        """Its figures. Cancel it after a while: a process that hangs does not answer."""
-
-
-class Watcher(Protocol):
-    """Who is told about a process."""
-
-    def answered(self, ready: bool) -> None:
-        """It lives, and whether it can carry out commands."""
-
-    def ended(self, how: str, orderly: bool) -> None:
-        """It is gone and reaped. Said once, and last."""
-
-
-Spawn = Callable[[int, Order, Watcher], Process]
-"""Starts a process for the worker of that number; raises OSError where the system gives none."""
-
-
 def pause(failures: int, jitter: float) -> float:
     """Seconds before the next start, after so many failures in a row; ``jitter`` from 0 to 1 spreads the workers."""
     longest = min(SHORTEST_PAUSE_S * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE_S)
     return longest * (1 + jitter) / 2
-
-
-class Run:
-    """One process in a slot, from its spawning to its end."""
-
-    def __init__(self, slot: "Slot", order: Order, began: float) -> None:
-        self._slot = slot
-        self.order = order
-        self.began = began
-        self.ready = False
-        self.was_ready = False
-        self.unanswered = 0
-        self.ticks_left: int | None = None
-        self.doomed = False
-        self.process: Process
-
-    @property
-    def answers(self) -> bool:
-        """Whether it answered when it was last looked at, or the time before."""
-        return self.unanswered <= 2
-
-    def answered(self, ready: bool) -> None:
-        """See :class:`Watcher`."""
-        self.unanswered = 0
-        self.ready = ready
-        if ready and not self.was_ready:
-            self.was_ready = True
-            self._slot.first_ready(self)
-
-    def ended(self, how: str, orderly: bool) -> None:
-        """See :class:`Watcher`."""
-        self.ready = False
-        self._slot.run_ended(self, how, orderly)
-
-    def drain(self) -> None:
-        """Tell it to end, and give it so long."""
-        if self.ticks_left is None:
-            self.ticks_left = round((self.order.settings.timeouts.drain + DRAIN_EXTRA_S) / TICK_S)
-            self.process.stop()
-
-    def tick(self) -> str:
-        """Look at it; why it was killed, if it was just now."""
-        self.unanswered += 1
-        if self.ticks_left is not None:
-            self.ticks_left -= 1
-        overdue = self.ticks_left is not None and self.ticks_left < 0
-        if not self.doomed and (overdue or self.unanswered > SILENT_TICKS):
-            self.doomed = True
-            self.process.kill()
-            return "it does not end" if overdue else "it does not answer"
-        self.process.look()
-        return ""
 
 
 class Slot:

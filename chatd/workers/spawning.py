@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from chatd.workers.control import Begin, Channel, Family, Logged, Look, Measure, Measured, Status, Stop
 from chatd.workers.orders import Order
 from chatd.workers.relay import publish
-from chatd.workers.slot import Watcher
+from chatd.workers.run import Watcher
 
 log = Logger()
 
@@ -37,7 +37,7 @@ LONGEST_LINE = 2**16
 
 
 class WorkerProcess(ProcessProtocol):
-    """One worker process: a :class:`~chatd.workers.slot.Process`.
+    """One worker process: a :class:`~chatd.workers.run.Process`.
 
     It is told its order at once, and answers when its interpreter has come so far. What it writes past its log, such
     as a traceback from before there is a log, is logged line by line.
@@ -70,17 +70,17 @@ class WorkerProcess(ProcessProtocol):
         super().makeConnection(process)
 
     def look(self) -> None:
-        """See :class:`~chatd.workers.slot.Process`."""
+        """See :class:`~chatd.workers.run.Process`."""
         if self._channel is not None:
             self._channel.tell(Look())
 
     def stop(self) -> None:
-        """See :class:`~chatd.workers.slot.Process`."""
+        """See :class:`~chatd.workers.run.Process`."""
         if self._channel is not None:
             self._channel.tell(Stop())
 
     def kill(self) -> None:
-        """See :class:`~chatd.workers.slot.Process`."""
+        """See :class:`~chatd.workers.run.Process`."""
         try:
             self.transport.signalProcess("KILL")
         except ProcessExitedAlready:
@@ -170,7 +170,7 @@ class Spawner:
         self._environment = environment(environ, sys.path)
 
     def spawn(self, number: int, order: Order, watcher: Watcher) -> WorkerProcess:
-        """See :data:`~chatd.workers.slot.Spawn`."""
+        """See :data:`~chatd.workers.run.Spawn`."""
         ours, theirs = socket.socketpair()
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:

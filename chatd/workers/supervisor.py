@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.workers.orders import Order
-from chatd.workers.slot import TICK_S, Slot, Spawn, State
+from chatd.workers.run import TICK_S, Spawn
+from chatd.workers.slot import Slot, State
 
 log = Logger()
 

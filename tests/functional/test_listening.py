@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
@@ -117,7 +118,12 @@ def test_one_process_serves_it_too(
 
 # -- sockets from systemd --
 
-AS_SYSTEMD = 'exec 3<&"$1"; shift; LISTEN_PID=$$ exec "$@"'
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class ActivatedServer(WorkersServer):
@@ -126,8 +132,7 @@ class ActivatedServer(WorkersServer):
     listening: socket.socket
 
     def _command(self) -> list[str]:
-        os.set_inheritable(self.listening.fileno(), True)
-        return ["sh", "-c", AS_SYSTEMD, "sh", str(self.listening.fileno()), *super()._command()]
+        return [sys.executable, "-c", AS_SYSTEMD, str(self.listening.fileno()), *super()._command()]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from chatd.settings import Secret, Settings
 from chatd.workers.control import Family
 from chatd.workers.orders import Credentials, Order
-from chatd.workers.slot import TICK_S, Watcher
+from chatd.workers.run import TICK_S, Watcher
 
 
 def order(name: str = "first", settings: Settings | None = None) -> Order:

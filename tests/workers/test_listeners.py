@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -109,6 +111,21 @@ def test_sockets_from_systemd_are_for_all_workers(first_descriptor: int, listeni
 def test_what_was_meant_for_another_process_is_left_alone() -> None:
     assert inherited(environ(1), PID + 1) == []
     assert inherited({}, PID) == []
+
+
+def test_what_systemd_said_is_known_though_twisted_takes_it_away() -> None:
+    read = (
+        "import os; from twisted.internet import endpoints; from chatd.workers.activation import first_environment;"
+        "print('LISTEN_FDS' in os.environ, first_environment()['LISTEN_FDS'])"
+    )
+    begin = (
+        "import os, sys; os.environ.update(LISTEN_FDS='0', LISTEN_PID=str(os.getpid()));"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", begin, "-c", read], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ended.stdout == "False 0\n"
 
 
 def test_what_is_no_listening_socket_is_refused(first_descriptor: int) -> None:

@@ -4,16 +4,14 @@ import pytest
 from twisted.internet.task import Clock
 
 from chatd.settings import Settings, Timeouts
+from chatd.workers.run import DRAIN_EXTRA_S, SILENT_TICKS, TICK_S
 from chatd.workers.slot import (
-    DRAIN_EXTRA_S,
     LONGEST_PAUSE_S,
     LOOP_AFTER,
     REPLACEMENT_TICKS,
     SHORTEST_PAUSE_S,
-    SILENT_TICKS,
     STEADY_AFTER_S,
     TABLE,
-    TICK_S,
     Happening,
     Slot,
     State,
