@@ -85,9 +85,10 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         given = {f"--{name}": True if value == 1 else value for name, value in self.items() if value not in (None, 0)}
-        if self["config"]:
+        config = self["config"] or self._environ.get("CHATD_CONFIG")
+        if config:
             # twistd may go elsewhere before the settings are read again.
-            given["--config"] = os.path.abspath(self["config"])
+            given["--config"] = os.path.abspath(config)
         self.reload = partial(load, given, self._environ)
         self.settings = self.reload()
 

@@ -171,23 +171,21 @@ class Spawner:
 
     def spawn(self, number: int, order: Order, watcher: Watcher) -> WorkerProcess:
         """See :data:`~chatd.workers.run.Spawn`."""
+        process = WorkerProcess(number, watcher)
+        channel = Channel.of_parent(process)
+        descriptors = {FIRST_SOCKET + n: one.fileno() for n, one in enumerate(self._sockets(number))}
         ours, theirs = socket.socketpair()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        try:
+        with ours, theirs, open(os.devnull, "rb") as nothing:
             ours.setblocking(False)
-            sockets = self._sockets(number)
-            descriptors = {FIRST_SOCKET + n: one.fileno() for n, one in enumerate(sockets)}
-            files: dict[int, int | str] = {0: nothing, 1: "r", 2: "r", CONTROL: theirs.fileno(), **descriptors}
-            process = WorkerProcess(number, watcher)
-            self._reactor.spawnProcess(
-                process, sys.executable, [sys.executable, *PROGRAM], env=self._environment, childFDs=files
-            )
-            channel = Channel.of_parent(process)
+            # First, since a process that runs without a channel could only be killed.
             self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, _ToWorker(channel))
-        finally:
-            os.close(nothing)
-            theirs.close()
-            ours.close()
+            files = {0: nothing.fileno(), 1: "r", 2: "r", CONTROL: theirs.fileno(), **descriptors}
+            command = [sys.executable, *PROGRAM]
+            try:
+                self._reactor.spawnProcess(process, command[0], command, env=self._environment, childFDs=files)
+            except OSError:
+                channel.close()
+                raise
         process.begin(channel, order, list(descriptors))
         return process
 

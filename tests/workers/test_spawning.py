@@ -210,9 +210,10 @@ def listening() -> Iterator[socket.socket]:
         yield one
 
 
-def test_a_real_one_that_cannot_be_started_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+@ensureDeferred
+async def test_a_real_one_that_cannot_be_started_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.listdir("/proc/self/fd")
     monkeypatch.setattr("sys.executable", "/does/not/exist")
     with pytest.raises(OSError, match="No such file"):
         Spawner(reactor, lambda number: [], {}).spawn(1, order(), Watching())
-    assert os.listdir("/proc/self/fd") == before
+    await until(lambda: os.listdir("/proc/self/fd") == before)
