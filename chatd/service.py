@@ -53,7 +53,7 @@ from chatd.workers.credentials import Secrets
 from chatd.workers.embedded import EmbeddedPostgres, default_state_folder
 from chatd.workers.ending import end_in_failure
 from chatd.workers.garbage import look_for_cycles_rarely
-from chatd.workers.listeners import Listeners, check_inherited, listen
+from chatd.workers.listeners import UNIX, Listeners, check_inherited, listen
 from chatd.workers.logs import limit_log
 from chatd.workers.notify import Notifier, Report
 from chatd.workers.orders import Order
@@ -105,8 +105,8 @@ def _reread(reload: Callable[[], Settings], identity: development.DevelopmentIde
 
 
 def _announce(settings: Settings, identity: development.DevelopmentIdentity | None, address: str) -> None:
-    scheme = "" if settings.socket else "https://" if settings.tls.certificate else "http://"
-    url = scheme + address
+    scheme = "https" if settings.tls.certificate else "http"
+    url = address if address.startswith(UNIX) else f"{scheme}://{address}"
     log.info("serving at {url}", url=url)
     if identity is not None:
         _print(development.banner(identity, url))

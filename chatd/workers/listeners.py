@@ -23,6 +23,7 @@ from chatd.workers.activation import SOURCE
 
 BACKLOG = 1024
 """Connects that may wait to be accepted: after a restart all clients come back at once."""
+UNIX = "unix:"
 SOCKET_MODE = 0o660
 """Of a UNIX socket: for the proxy, put its user into chatd's group."""
 
@@ -40,10 +41,10 @@ class Listeners:
 
     @property
     def address(self) -> str:
-        """Where clients connect: ``host:port``, or a path behind ``unix:``."""
+        """Where clients connect: ``host:port``, or a path behind :data:`UNIX`."""
         name = self._own[0][0].getsockname()
         if not isinstance(name, tuple):
-            return "unix:" + os.fsdecode(name)
+            return UNIX + os.fsdecode(name)
         host, port = name[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

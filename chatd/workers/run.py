@@ -84,6 +84,11 @@ class Run:
         """Whether it has answered lately."""
         return self.unanswered <= LATE_TICKS
 
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to end."""
+        return self.ticks_left is not None
+
     def answered(self, ready: bool) -> None:
         """See :class:`Watcher`."""
         self.unanswered = 0
@@ -99,7 +104,7 @@ class Run:
 
     def drain(self) -> None:
         """Tell it to end, and give it so long."""
-        if self.ticks_left is None:
+        if not self.leaving:
             self.ticks_left = round((self.order.settings.timeouts.drain + DRAIN_EXTRA_S) / TICK_S)
             self.process.stop()
 

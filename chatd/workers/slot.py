@@ -188,16 +188,16 @@ class Slot:
 
     def first_ready(self, run: Run) -> None:
         """A process is ready for the first time."""
+        if run.leaving:
+            return
         if run is self._successor:
             predecessor, self._current, self._successor = self._current, run, None
             self._move(Happening.SUCCEEDED if self.state is State.READY else Happening.READY)
             if predecessor is not None:
                 self._leaving.append(predecessor)
                 predecessor.drain()
-        elif run is self._current and self.state is State.STARTING:
-            self._move(Happening.READY)
         else:
-            return
+            self._move(Happening.READY)
         self._order = run.order
         log.info("worker {n} is ready: process {pid}", n=self.number, pid=run.process.pid)
         if self._successor is None:

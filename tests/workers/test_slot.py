@@ -284,6 +284,15 @@ def test_in_a_crash_loop_an_order_that_never_works_is_given_up(place: Place) -> 
     assert place.orders == ["first", "second", "first"]
 
 
+def test_an_order_that_was_given_up_is_not_taken_though_it_works_in_the_end(place: Place) -> None:
+    place.spawner.last.end("exit status 1")
+    replaced = Watch(place.slot.replace(order("second")))
+    place.pass_time(REPLACEMENT_TICKS * TICK_S + TICK_S)
+    place.make_ready().end()
+    place.pass_time(LONGEST_PAUSE_S)
+    assert (replaced.result, place.orders) == (False, ["first", "second", "first"])
+
+
 def test_in_a_crash_loop_without_processes_there_is_no_replacement(place: Place) -> None:
     place.spawner.last.end("exit status 1")
     place.spawner.fails = True
