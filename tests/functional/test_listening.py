@@ -54,8 +54,8 @@ def test_all_workers_serve_http_and_websockets_on_one_unix_socket(
 ) -> None:
     server = start_workers(2, on_socket)
     assert stat.S_IMODE(path.stat().st_mode) == SOCKET_MODE
-    with ExitStack() as stack:
-        for _ in range(40):
+    for other in (1, 2):
+        with stopped(server.worker(other)), ExitStack() as stack:
             assert get(lambda: unix(path), "/readyz") == 200
             client = unix_connect(
                 os.fspath(path),
@@ -64,7 +64,6 @@ def test_all_workers_serve_http_and_websockets_on_one_unix_socket(
                 additional_headers=headers(auth.token("alice"), None),
             )
             assert '"hello"' in str(stack.enter_context(client).recv(timeout=WITHIN_S))
-        assert min(server.figures("chatd_connections").values()) > 0
     assert server.stop() == 0
     assert not path.exists()
 
