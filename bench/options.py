@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "spread")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -17,6 +17,7 @@ direct   messages from one person to another, durable, acknowledged and delivere
 connect  handshakes with a token, up to the greeting, against bare handshakes
 memory   resident memory for each idle connection
 catchup  events a second for somebody who was away, against Autobahn pushing as many texts
+spread   how evenly connects fall to four workers
 """
 _EPILOG = """\
 Everything goes over loopback and every load ends by itself. The table comes on standard output, progress on standard

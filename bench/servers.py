@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -27,6 +28,9 @@ _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'tw
 _CONFIGURATION = """\
 host = "127.0.0.1"
 port = {port}
+workers = {workers}
+[metrics]
+port = {metrics_port}
 [database]
 dsn_file = "{folder}/dsn"
 [tokens]
@@ -89,24 +93,26 @@ class Echo(Server):
 
 
 class Chatd(Server):
-    """One worker of chatd with everything on."""
+    """chatd with everything on, in one process or with workers; then ``pid`` is their parent's."""
 
-    def __init__(self, port: int, pid: int, postgres_pid: int, key: SigningKey) -> None:
+    def __init__(self, port: int, metrics_port: int, pid: int, postgres_pid: int, key: SigningKey) -> None:
         self.port = port
+        self._metrics_port = metrics_port
         self.pid = pid
         self._postgres_pid = postgres_pid
         self._key = key
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path, dsn: str, postgres_pid: int) -> Iterator[Self]:
+    def started(cls, folder: Path, dsn: str, postgres_pid: int, workers: int = 0) -> Iterator[Self]:
         """A server for the block, on the empty database ``dsn``; its configuration and log go to ``folder``."""
         port, key = free_port(), SigningKey.generate()
-        configuration = _configure(folder, port, dsn, key)
+        metrics_port = free_port() if workers else 0
+        configuration = _configure(folder, port, dsn, key, workers, metrics_port)
         command = [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile=", "chatd", "--config", str(configuration)]
         with spawn(command, folder / "chatd.log") as process:
-            wait_until(process, folder / "chatd.log", lambda: _is_ready(port))
-            yield cls(port, process.pid, postgres_pid, key)
+            wait_until(process, folder / "chatd.log", lambda: _is_ready(metrics_port or port))
+            yield cls(port, metrics_port, process.pid, postgres_pid, key)
 
     @property
     def entrance(self) -> Entrance:
@@ -119,17 +125,26 @@ class Chatd(Server):
         )
         return upgrade_request(self.port, "/v1/ws", subprotocol="chatd.v1.json", token=token)
 
+    def connections(self) -> tuple[int, ...]:
+        """How many sockets are open at each worker."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self._metrics_port, timeout=5)) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        return tuple(int(float(value)) for value in re.findall(r"^chatd_connections{.*} (\S+)$", text, re.MULTILINE))
+
     def meter(self) -> Meter:
         return Meter(
             {"server": lambda: process_seconds(self.pid), "PostgreSQL": lambda: family_seconds(self._postgres_pid)}
         )
 
 
-def _configure(folder: Path, port: int, dsn: str, key: SigningKey) -> Path:
+def _configure(folder: Path, port: int, dsn: str, key: SigningKey, workers: int, metrics_port: int) -> Path:
     _write(folder / "dsn", dsn)
     _write(folder / "jwks.json", key.public_jwks().decode())
     _write(folder / "master-keys", MasterKeys.generate_line("bench-1") + "\n")
-    text = _CONFIGURATION.format(port=port, folder=folder, issuer=_ISSUER, audience=_AUDIENCE)
+    text = _CONFIGURATION.format(
+        port=port, folder=folder, issuer=_ISSUER, audience=_AUDIENCE, workers=workers, metrics_port=metrics_port
+    )
     return _write(folder / "chatd.toml", text)
 
 

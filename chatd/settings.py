@@ -13,6 +13,8 @@ from msgspec import Meta
 ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9][0-9]{0,4})?\Z"
 """The shape of a configured origin: a scheme, a host, perhaps a port, and nothing behind them."""
 
+MOST_WORKERS = 256
+
 LogLevel = Literal["debug", "info", "warn", "error", "critical"]
 ContactPolicy = Literal["anyone", "followers", "mutual", "ask"]
 
@@ -61,6 +63,7 @@ Path = Meta(extra={"kind": "path"})
 Address = Meta(extra={"kind": "address"})
 Origins = Meta(extra={"kind": "origins"})
 Prefix = Meta(extra={"kind": "prefix"})
+Workers = Meta(extra={"kind": "workers"})
 
 
 class Tls(Section, frozen=True, kw_only=True):
@@ -301,9 +304,7 @@ class Bus(Section, frozen=True, kw_only=True):
 
     kind: Annotated[
         Literal["auto", "local", "postgresql", "redis"],
-        Meta(
-            description="local for a lone worker, postgresql or redis for more; auto is local for one, else postgresql."
-        ),
+        Meta(description="local for one process, postgresql or redis with workers; auto is local or postgresql."),
     ] = "auto"
 
 
@@ -327,7 +328,14 @@ class Settings(Section, frozen=True, kw_only=True):
 
     host: Annotated[str, Address, Meta(description="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 lets the system choose.")] = 8443
-    workers: Annotated[int, Meta(ge=1, le=1024, description="Worker processes; this version runs one.")] = 1
+    socket: Annotated[
+        str, Path, Meta(description="UNIX socket to listen on in place of host and port, for a proxy beside chatd.")
+    ] = ""
+    workers: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_WORKERS)] | Literal["auto"],
+        Workers,
+        Meta(description="Worker processes; auto for one on each core, 0 to do everything in one process."),
+    ] = 0
     behind_proxy: Annotated[
         bool, Meta(description="A proxy in front ends TLS, so that listening beyond loopback without it is safe.")
     ] = False

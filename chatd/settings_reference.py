@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from chatd.records import Record
-from chatd.settings import Secret, Section, Settings
+from chatd.settings import MOST_WORKERS, Secret, Section, Settings
 
 FILE_AND_ENVIRONMENT_ONLY = frozenset({"database.dsn", "contacts.secret", "redis.url"})
 """Secrets are no flags: every user of a machine can see the flags of every process."""
@@ -77,6 +77,7 @@ _EXPECTED = {
     "address": "an IP address such as 127.0.0.1 or ::, or localhost",
     "origins": 'a list of origins such as "https://chat.example.com"',
     "choice": "one of ",
+    "workers": f"a whole number from 0 to {MOST_WORKERS}, or auto",
     "boolean": "true or false",
     "integer": "a whole number",
     "seconds": "seconds",

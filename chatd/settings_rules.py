@@ -1,5 +1,6 @@
 """Settings that are right one by one and impossible together. Each rule says what would be right in one line."""
 
+import os
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ JSON_BYTES_PER_CHAR = 12
 """The most that one code point takes in JSON: two \\uXXXX escapes (RFC 8259, section 7)."""
 ENVELOPE_BYTES = 1024
 """What a command holds besides its text and metadata, rounded up."""
+SOCKET_PATH_BYTES = 107
+"""Linux's sun_path without its last byte (unix(7))."""
 
 
 class Checked:
@@ -40,9 +43,14 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or ip_address(host).is_loopback
 
 
-def _one_worker(given: Checked) -> None:
-    if given.settings.workers > 1:
-        raise given.refuse("workers", "several workers are not available in this version; leave it at 1")
+def _one_place_to_listen(given: Checked) -> None:
+    settings = given.settings
+    if settings.socket and settings.tls.given:
+        raise given.refuse("socket", "is plain HTTP for a proxy that ends TLS; leave out tls, or listen on a port")
+    if settings.socket and len(os.fsencode(settings.socket)) > SOCKET_PATH_BYTES:
+        raise given.refuse("socket", f"a UNIX socket's path has at most {SOCKET_PATH_BYTES} bytes")
+    if settings.socket and settings.dev:
+        raise given.refuse("socket", "a try-out (dev) listens on a port; leave this out")
 
 
 def _whole_tls(given: Checked) -> None:
@@ -55,7 +63,7 @@ def _whole_tls(given: Checked) -> None:
 
 def _no_plain_text_abroad(given: Checked) -> None:
     settings = given.settings
-    if is_loopback(settings.host):
+    if settings.socket or is_loopback(settings.host):
         return
     if settings.dev:
         raise given.refuse("host", "a try-out (dev) listens on this machine only; leave it at 127.0.0.1")
@@ -134,7 +142,7 @@ def _sizes_that_fit(given: Checked) -> None:
 
 def _ports_apart(given: Checked) -> None:
     settings = given.settings
-    if settings.metrics.port and settings.metrics.port == settings.port:
+    if settings.metrics.port and settings.metrics.port == settings.port and not settings.socket:
         raise given.refuse("metrics.port", f"{settings.port} is chatd's own port; metrics need another")
 
 
@@ -213,14 +221,14 @@ def _heartbeats_in_a_lease(given: Checked) -> None:
 
 def _bus(given: Checked) -> None:
     settings = given.settings
-    if settings.bus.kind == "local" and settings.workers > 1:
-        raise given.refuse("bus.kind", "local is for a single worker; leave it at auto")
+    if settings.bus.kind == "local" and settings.workers:
+        raise given.refuse("bus.kind", "local is for one process, without workers; leave it at auto")
     if settings.bus.kind == "redis" and not settings.redis.url:
         raise given.refuse("redis.url", "say where Redis is, or in redis.url_file, or let bus.kind be postgresql")
 
 
 RULES: tuple[Callable[[Checked], None], ...] = (
-    _one_worker,
+    _one_place_to_listen,
     _whole_tls,
     _no_plain_text_abroad,
     _try_out_brings_its_own,

@@ -7,7 +7,8 @@ answer a ``usage.UsageError`` with the whole help and its message somewhere belo
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar, NoReturn, cast
 
@@ -60,6 +61,7 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call] # Twisted's
         self._environ = environ
         self.settings: Settings
+        self.reload: Callable[[], Settings]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         arguments = sys.argv[1:] if options is None else options
@@ -83,7 +85,12 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         given = {f"--{name}": True if value == 1 else value for name, value in self.items() if value not in (None, 0)}
-        self.settings = load(given, self._environ)
+        config = self["config"] or self._environ.get("CHATD_CONFIG")
+        if config:
+            # twistd may go elsewhere before the settings are read again.
+            given["--config"] = os.path.abspath(config)
+        self.reload = partial(load, given, self._environ)
+        self.settings = self.reload()
 
     def opt_version(self) -> NoReturn:
         """Show the version of chatd and exit."""
@@ -104,25 +111,26 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """What twistd asks for: the whole of chatd, not yet started."""
-    return _service(options.settings)
+    return _service(options.settings, options.reload)
 
 
 def service_from_environment() -> IService:
     """The same for a .tac file, which has no flags of its own: the environment, and the file that it names."""
+    reload = partial(load, {}, os.environ)
     try:
-        settings = load({}, os.environ)
+        settings = reload()
     except SettingsError as error:
         _stop(error)
-    return _service(settings)
+    return _service(settings, reload)
 
 
-def _service(settings: Settings) -> IService:
+def _service(settings: Settings, reload: Callable[[], Settings]) -> IService:
     # Not at the top: to import the reactor is to choose it, and that is for twistd's --reactor.
     from twisted.internet import reactor
 
     install_monotonic(cast(ReactorBase, reactor))
     try:
-        return build(settings, reactor)
+        return build(settings, reactor, reload)
     except SettingsError as error:
         _stop(error)
 
@@ -158,6 +166,7 @@ _PLACEHOLDERS = {
     "origins": "ORIGINS",
     "prefix": "PREFIX",
     "choice": "CHOICE",
+    "workers": "NUMBER",
     "integer": "NUMBER",
     "seconds": "SECONDS",
     "text": "TEXT",

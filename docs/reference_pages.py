@@ -13,7 +13,7 @@ from chatd.handlers.catalogue import DECLARATIONS
 from chatd.handlers.rights import RIGHTS, ROLES
 from chatd.settings_reference import fields
 from chatd.wire.commands import Declaration
-from chatd.wire.events import ConversationStale, Event, Hello
+from chatd.wire.events import ConversationStale, Event, Goaway, Hello
 from chatd.wire.session import Auth
 
 
@@ -100,7 +100,7 @@ def _command(declaration: Declaration) -> Iterable[str]:
 
 def _events() -> Iterable[str]:
     yield from _title("Events", "=")
-    shapes: list[type[Event]] = [Hello, ConversationStale]
+    shapes: list[type[Event]] = [Hello, Goaway, ConversationStale]
     for declaration in DECLARATIONS:
         shapes += [event for event in declaration.emits if event not in shapes]
     for shape in shapes:

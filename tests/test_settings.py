@@ -72,11 +72,12 @@ def another_value(field: Field) -> Any:
         "secret": Secret("elsewhere"),
         "text": "another",
         "prefix": "another",
+        "workers": 4,
     }[field.kind]
 
 
 PATHS = [field for field in fields() if field.kind == "path"]
-ALONE_ARE_REFUSED = {"dev", "workers", "contacts.url"}
+ALONE_ARE_REFUSED = {"dev", "contacts.url"}
 """Tested by themselves below."""
 ORDINARY = [field for field in fields() if field not in PATHS and field.key not in ALONE_ARE_REFUSED]
 
@@ -189,9 +190,19 @@ BAD: dict[str, tuple[dict[str, str | bool], dict[str, str], str, str, str, str]]
         "65535",
     ),
     "long value": ({"--log-level": LONG}, {}, "", "log_level", "--log-level", "xxx..."),
-    "several workers": ({}, {"CHATD_WORKERS": "4"}, "", "workers", "CHATD_WORKERS", "not available in this version"),
     "redis without an address": ({"--bus-kind": "redis"}, {}, "", "redis.url", "not set", "where Redis is"),
     "a prefix with a space": ({"--redis-prefix": "a b"}, {}, "", "redis.prefix", "--redis-prefix", "1 to 64 letters"),
+    "too many workers": ({}, {"CHATD_WORKERS": "257"}, "", "workers", "CHATD_WORKERS", "0 to 256, or auto"),
+    "a UNIX socket with TLS": (
+        {"--socket": "s", "--tls-key": "k", "--tls-certificate": "c"},
+        {},
+        "",
+        "socket",
+        "--socket",
+        "leave out tls",
+    ),
+    "a UNIX socket for a try-out": ({"--socket": "s"}, {}, "", "socket", "--socket", "listens on a port"),
+    "a UNIX socket with a long name": ({"--socket": "/" + "s" * 107}, {}, "", "socket", "--socket", "107 bytes"),
     "key without certificate": ({"--tls-key": "k"}, {}, "", "tls.key", "--tls-key", "tls.certificate"),
     "certificate without key": ({"--tls-certificate": "c"}, {}, "", "tls.certificate", "--tls-certificate", "tls.key"),
     "try-out for all to see": ({"--host": "::"}, {}, "", "host", "--host", "this machine only"),

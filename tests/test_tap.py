@@ -83,7 +83,7 @@ def test_a_file_is_named_by_a_flag(tmp_path: Path) -> None:
         (["--port"], "chatd: option --port requires argument"),
         (["--dev=1"], "chatd: option --dev must not have an argument"),
         (["-x"], "chatd: option -x not recognized"),
-        (["--workers", "2", "--dev"], "chatd: workers (--workers): several workers are not available in this version"),
+        (["--workers", "all"], "chatd: workers (--workers): must be a whole number from 0 to 256, or auto, not 'all'"),
         ([], "chatd: tokens.jwks_file (not set): "),
     ],
 )

@@ -43,7 +43,8 @@ class Wiring:
 def kind_of(settings: Settings) -> str:
     """What ``auto`` comes to."""
     if settings.bus.kind == "auto":
-        return "local" if settings.workers == 1 else "postgresql"
+        # Even a single worker is two for a while, when it is replaced.
+        return "postgresql" if settings.workers else "local"
     return settings.bus.kind
 
 

@@ -35,13 +35,15 @@ from chatd.errors import (
 )
 from chatd.wire.codec import ErrorReply, JsonCodec, MsgpackCodec
 from chatd.wire.commands import Command, Declaration, Done, Reply
-from chatd.wire.events import ConversationStale, Event, Hello, LogEvent
+from chatd.wire.events import ConversationStale, Event, Goaway, Hello, LogEvent
 from chatd.wire.session import DEFAULT_DEVICE, Auth
 from chatd.wire.types import DeviceId
 
 HTTP_ONLY = (MethodNotAllowed, RateLimited, RequestTimeout, UnsupportedMediaType, UpgradeRequired)
 ANY = (Malformed, Invalid, Unauthorized, Forbidden, Internal, Overloaded, Unavailable)
 
+UNASKED: frozenset[type[Event]] = frozenset([ConversationStale, Goaway])
+"""Events that come of no command."""
 CHANNEL = "#/channels/connection"
 
 ABOUT = """\
@@ -88,7 +90,7 @@ AUTH = Exchange(
 def asyncapi(declarations: Sequence[Declaration]) -> Schema:
     """The whole document."""
     exchanges = [AUTH, *(_exchange(declaration) for declaration in declarations)]
-    events = sorted({event for exchange in exchanges for event in exchange.emits} | {ConversationStale}, key=tag)
+    events = sorted({event for exchange in exchanges for event in exchange.emits} | UNASKED, key=tag)
     schemas = _schemas(exchanges, events)
     messages = _messages(exchanges, events, schemas)
     return {

@@ -116,6 +116,11 @@ class ChatSite(Site):
         return RETRY_AFTER_MS + round(RETRY_AFTER_MS * self._jitter())
 
     @property
+    def arriving(self) -> int:
+        """HTTP connections whose request is still to come, wholly or in part."""
+        return sum(channel.phase in (Phase.ACCEPTED, Phase.HEAD, Phase.BODY) for channel in self.channels)
+
+    @property
     def in_flight(self) -> int:
         """HTTP requests that are being answered."""
         return sum(channel.phase is Phase.ANSWERING for channel in self.channels)

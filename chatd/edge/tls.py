@@ -46,8 +46,19 @@ def context_factory(certificate_path: str, key_path: str) -> TlsServer:
     Both files are PEM; the chain, if there is one, follows the certificate in its file. They are read now and not
     again, so a renewed certificate takes a new factory. Raises SettingsError for what cannot be served.
     """
-    certificate, *chain = _certificates(certificate_path)
-    key = _private_key(key_path)
+    pem = read_pem(certificate_path, key_path)
+    return context_from_pem(*pem, certificate_path, key_path)
+
+
+def read_pem(certificate_path: str, key_path: str) -> tuple[bytes, bytes]:
+    """What both files hold, unseen. Raises SettingsError."""
+    return _read("tls.certificate", certificate_path), _read("tls.key", key_path)
+
+
+def context_from_pem(certificate_pem: bytes, key_pem: bytes, certificate_path: str, key_path: str) -> TlsServer:
+    """The same of what the files held; the paths are for those who read the errors."""
+    certificate, *chain = _certificates(certificate_pem, certificate_path)
+    key = _private_key(key_pem, key_path)
     if _public_bytes(certificate.public_key()) != _public_bytes(key.public_key()):
         raise SettingsError("tls.key", key_path, f"is not the key of the certificate in {certificate_path}")
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -74,15 +85,14 @@ def _choose_protocol(connection: SSL.Connection, offered: Sequence[bytes]) -> by
     return PROTOCOL
 
 
-def _certificates(path: str) -> list[x509.Certificate]:
+def _certificates(pem: bytes, path: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_read("tls.certificate", path))
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise SettingsError("tls.certificate", path, "holds no certificate in PEM") from error
 
 
-def _private_key(path: str) -> ServingKey:
-    pem = _read("tls.key", path)
+def _private_key(pem: bytes, path: str) -> ServingKey:
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError as error:

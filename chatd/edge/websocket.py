@@ -7,7 +7,8 @@ factory sets every option of Autobahn's that is open by default, and watches ove
 # Autobahn's and Twisted's classes are only partly annotated.
 # mypy: allow-untyped-calls
 
-from collections.abc import Mapping, Sequence, Set
+import random
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 from uuid import uuid4
 
@@ -32,12 +33,15 @@ from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
 from chatd.wire.codec import JsonCodec, MsgpackCodec
 from chatd.wire.commands import Command, Done, Reply
-from chatd.wire.events import Hello, Limits
+from chatd.wire.events import Goaway, Hello, Limits
 from chatd.wire.session import DEFAULT_DEVICE, Auth, Session, State
 
 log = Logger()
 
 SWEEP_SECONDS = 1.0
+RETURNS_PER_SECOND = 1000
+"""Clients that come back in a second, of those that are sent away: what a worker can greet (``python -m bench``)."""
+SHORTEST_SPREAD_MS = 1000
 
 
 class ConnectionHandler(GuardedProtocol):
@@ -72,6 +76,7 @@ class ConnectionHandler(GuardedProtocol):
         self.session = Session(self._form.codec, self)
         self.in_flight = 0
         self._held_back = False
+        self._leaving = False
         self._opened_at = self.factory.gateway.reactor.seconds()
         super().onOpen()
         self.factory.handlers[self] = None
@@ -164,7 +169,7 @@ class ConnectionHandler(GuardedProtocol):
     def _finished(self) -> None:
         self.in_flight -= 1
         self.factory.in_flight -= 1
-        if self._held_back and self.in_flight <= self.factory.max_in_flight // 2:
+        if self._held_back and not self._leaving and self.in_flight <= self.factory.max_in_flight // 2:
             self._held_back = False
             self.transport.resumeProducing()
 
@@ -182,6 +187,22 @@ class ConnectionHandler(GuardedProtocol):
         self.delivery.end()
         # Autobahn's sendClose takes none of RFC 6455's own codes but 1000.
         self.sendCloseFrame(int(code), reason.encode())
+
+    # -- when this server ends --
+
+    def go_away(self, notice: Goaway) -> None:
+        """Say so, and read nothing more: what is not under way yet is for the next server."""
+        if self.user:
+            self._outbox.reply(self._form.encode(notice))
+        if self.session.state is not State.CLOSED:
+            self._leaving = self._held_back = True
+            self.transport.pauseProducing()
+
+    def part(self) -> None:
+        """Close; what is read from now on is ignored, up to the client's own close frame."""
+        if self.session.state is not State.CLOSED:
+            self.session.close(CloseCode.SERVICE_RESTART, "come back and resume")
+            self.transport.resumeProducing()
 
     # -- backpressure, as the transport tells it --
 
@@ -257,11 +278,14 @@ class ConnectionHandler(GuardedProtocol):
 
 
 class ConnectionFactory(WebSocketServerFactory):
-    """Makes the connection handlers, all with the same options."""
+    """Makes the connection handlers, all with the same options.
+
+    ``jitter`` gives numbers from 0 to 1, which spread the return of clients that are sent away.
+    """
 
     protocol: Any = ConnectionHandler
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, jitter: Callable[[], float] = random.random) -> None:
         commands = command_union(gateway.router.declarations)
         self.forms = {codec.subprotocol: FrameForm(codec) for codec in (JsonCodec(commands), MsgpackCodec(commands))}
         super().__init__(protocols=list(self.forms), server="", reactor=gateway.reactor)
@@ -270,6 +294,7 @@ class ConnectionFactory(WebSocketServerFactory):
         self.max_in_flight = gateway.settings.limits.max_in_flight
         # Commands under way, also those of connections that have gone meanwhile.
         self.in_flight = 0
+        self._jitter = jitter
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = gateway.reactor
         self._set_options()
@@ -371,6 +396,14 @@ class ConnectionFactory(WebSocketServerFactory):
             handler.end_if_revoked()
 
     def go_away(self) -> None:
-        """Tell every client that this server ends, and to come back."""
+        """Tell every client that this server ends, and when to come back; close what has nothing under way."""
+        spread_ms = max(SHORTEST_SPREAD_MS, len(self.handlers) * 1000 // RETURNS_PER_SECOND)
         for handler in list(self.handlers):
-            handler.session.close(CloseCode.SERVICE_RESTART, "come back and resume")
+            handler.go_away(Goaway(retry_after_ms=round(spread_ms * self._jitter())))
+        self.part_from_the_answered()
+
+    def part_from_the_answered(self) -> None:
+        """Close the connections whose last command has been answered. To be called again and again while leaving."""
+        for handler in list(self.handlers):
+            if not handler.in_flight:
+                handler.part()

@@ -50,6 +50,16 @@ class Hello(Event, frozen=True, kw_only=True, tag="hello"):
     features: list[str]
 
 
+class Goaway(Event, frozen=True, kw_only=True, tag="goaway"):
+    """This server is about to end, and the connection closes with 1012 once what is under way has been answered.
+
+    Commands without a reply by then are to be sent again, with the same ``client_id``. ``retry_after_ms`` is when to
+    come back and resume: another number for each client, so that not all come at once.
+    """
+
+    retry_after_ms: int
+
+
 class ConversationStale(Event, frozen=True, kw_only=True, tag="conversation.stale"):
     """Events of this conversation are no longer delivered on this connection, most often since it reads too slowly.
 

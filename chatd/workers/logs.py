@@ -1,5 +1,6 @@
 """How much is logged, and in which characters."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import (
@@ -34,13 +35,15 @@ def _printable(name: str, value: Any) -> Any:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
 
 
-def limit_log(level: str) -> None:
+def limit_log(level: str) -> Callable[[str], None]:
     """Let every observer that there is hear of ``level`` and what is more severe, and of nothing else.
 
-    Called when the service starts: twistd has put its own observers in place by then, and asks no plugin about them.
+    What it returns sets another level. Called when the service starts: twistd has put its own observers in place by
+    then, and asks no plugin about them.
     """
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
     observers: list[ILogObserver] = list(globalLogPublisher._observers)
     for observer in observers:
         globalLogPublisher.removeObserver(observer)
         globalLogPublisher.addObserver(FilteringLogObserver(EscapingObserver(observer), [predicate]))
+    return lambda level: predicate.setLogLevelForNamespace("", LogLevel.levelWithName(level))

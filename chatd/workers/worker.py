@@ -22,6 +22,9 @@ from chatd.store.pool import Pool
 log = Logger()
 
 RETRY_SECONDS = 2.0
+POLL_SECONDS = 0.05
+ARRIVAL_SECONDS = 0.5
+"""What a client that has just connected gets to say what it wants, when a worker is told to end."""
 
 
 class Watch(Protocol):
@@ -35,11 +38,11 @@ class Watch(Protocol):
 
 
 class Worker(Service):
-    """Serves on ``endpoint`` from the database behind ``pool``; ``rhythm`` beats while that runs.
+    """Serves on ``endpoints`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
-    the database is there. ``listening`` is told where clients find it, once they do. ``broken`` is told why this worker
-    cannot go on: a port that is taken, a database that this version may not touch.
+    the database is there. ``listening`` is told once clients find it there. ``broken`` is told why this worker cannot
+    go on: a port that is taken, a database that this version may not touch.
     """
 
     def __init__(
@@ -50,10 +53,10 @@ class Worker(Service):
         prepared: Sequence[str],
         site: ChatSite,
         connections: ConnectionFactory,
-        endpoint: IStreamServerEndpoint,
+        endpoints: Sequence[IStreamServerEndpoint],
         *,
         drain: float,
-        listening: Callable[[IListeningPort], None],
+        listening: Callable[[], None],
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
         watches: Sequence[Watch] = (),
@@ -66,7 +69,7 @@ class Worker(Service):
         self._prepared = prepared
         self._site = site
         self._connections = connections
-        self._endpoint = endpoint
+        self._endpoints = endpoints
         self._drain = drain
         self._listening = listening
         self._broken = broken
@@ -95,10 +98,10 @@ class Worker(Service):
         if self._metrics is not None:
             endpoint, figures = self._metrics
             self._ports.append(await endpoint.listen(figures))
-        port = await self._endpoint.listen(self._site)
-        self._ports.append(port)
+        for endpoint in self._endpoints:
+            self._ports.append(await endpoint.listen(self._site))
         self._connections.startFactory()
-        self._listening(port)
+        self._listening()
 
     async def _prepare(self) -> None:
         """Bring the database up to date as soon as it is there. Until then the pool, at rest, lends to nobody."""
@@ -121,19 +124,23 @@ class Worker(Service):
             self._rhythm.startService()
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, tell clients to come back, let what is under way be committed, then close."""
+        """Stop listening, tell clients to come back, let what is under way be committed and answered, then close."""
         super().stopService()
         return Deferred.fromCoroutine(self._wind_down())
 
     async def _wind_down(self) -> None:
         for port in self._ports:
             await _done(port.stopListening())
-        self._connections.stopFactory()
+        arrived_by = self._reactor.seconds() + ARRIVAL_SECONDS
+        while self._site.arriving and self._reactor.seconds() < arrived_by:
+            await deferLater(self._reactor, POLL_SECONDS)
         for edge in (self._connections, self._site):
             edge.go_away()
         deadline = self._reactor.seconds() + self._drain
-        while (self._connections.in_flight or self._site.in_flight) and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, 0.05)
+        while self._occupied and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, POLL_SECONDS)
+            self._connections.part_from_the_answered()
+        self._connections.stopFactory()
         for watch in self._watches:
             watch.stop()
         if self._pool.running:
@@ -146,6 +153,12 @@ class Worker(Service):
             # Without a database the rhythm ends when nobody waits for one any more.
             await self._pool.stopService()
             await _done(ended)
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether something is under way, or a client has not yet heard that it is to come back."""
+        connections, site = self._connections, self._site
+        return bool(connections.in_flight or connections.handlers or site.in_flight)
 
 
 async def _done(stopping: Deferred[None] | None) -> None:

@@ -34,9 +34,16 @@ def wired(**settings: Any) -> Wiring:
 
 @pytest.mark.parametrize(
     ("kind", "workers", "chosen"),
-    [("auto", 1, "local"), ("auto", 4, "postgresql"), ("postgresql", 1, "postgresql"), ("redis", 4, "redis")],
+    [
+        ("auto", 0, "local"),
+        # When it is replaced, there are two for a while.
+        ("auto", 1, "postgresql"),
+        ("auto", "auto", "postgresql"),
+        ("postgresql", 0, "postgresql"),
+        ("redis", 4, "redis"),
+    ],
 )
-def test_auto_is_what_the_number_of_workers_needs(kind: Any, workers: int, chosen: str) -> None:
+def test_auto_is_what_the_number_of_workers_needs(kind: Any, workers: Any, chosen: str) -> None:
     assert kind_of(Settings(workers=workers, bus=Bus(kind=kind))) == chosen
 
 

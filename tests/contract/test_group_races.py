@@ -12,8 +12,8 @@ from chatd.bus.local import LocalBus
 from chatd.errors import Forbidden, NotFound, TooLarge
 from chatd.settings import Groups
 from chatd.store.pool import Pool
+from tests.kit.fellow_workers import Worker
 from tests.kit.stores import migrated, new_user, postgres_stores
-from tests.kit.workers import Worker
 
 ROUNDS = 6
 OF_TWO = Groups(max_members=3)

@@ -12,6 +12,7 @@ from tests.kit.people import Person
 from tests.kit.postgres import Cluster
 from tests.kit.server import ENDS_WITH_US, ROOT, Sections, Server
 from tests.kit.tokens import AuthService
+from tests.kit.workers import WorkersServer
 
 _numbers = count(1)
 
@@ -62,6 +63,23 @@ def start_server(tmp_path: Path, dsn: str, auth: AuthService) -> Iterator[Callab
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def start_workers(tmp_path: Path, dsn: str, auth: AuthService) -> Iterator[Callable[..., WorkersServer]]:
+    """Starts a server of a test's own: ``start_workers(number, settings)``."""
+    servers: list[WorkersServer] = []
+
+    def start(
+        workers: int = 2, settings: Sections | None = None, *, ready: bool = True, scheme: str = "http"
+    ) -> WorkersServer:
+        servers.append(WorkersServer(tmp_path, dsn, auth, workers, settings, scheme=scheme))
+        return servers[-1].start(ready=ready)
+
+    yield start
+    for server in servers:
+        server.close()
+        assert "Traceback" not in server.log, server.log
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,12 @@
 """What one connection sends into one conversation is stored in the order sent, and nothing else waits for it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-
-import psycopg2
+from collections.abc import Callable
 
 from chatd.state.ids import direct
 from tests.kit.clients import JSON, MSGPACK
 from tests.kit.people import Person
 from tests.kit.server import Server
+from tests.kit.slow_opening import being_opened_elsewhere
 from tests.kit.talk import acknowledged, send_frames, whole_history
 
 SENDS = 500
@@ -51,15 +49,6 @@ def test_mixed_conversations_on_one_connection_keep_their_own_orders(
         found = [(to, client.reply(id)["seq"]) for to, id in sent]
     for to in (bob, carol):
         assert [seq for name, seq in found if name == to.name] == list(range(1, 101))
-
-
-@contextmanager
-def being_opened_elsewhere(dsn: str, conversation: str) -> Iterator[None]:
-    """Another transaction has begun to open this conversation, and takes its time before it gives up."""
-    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
-        cursor.execute("INSERT INTO chatd.conversations (conversation_id, kind) VALUES (%s, 'direct')", (conversation,))
-        yield
-        connection.rollback()
 
 
 def test_a_slow_conversation_holds_up_its_own_commands_and_no_others(

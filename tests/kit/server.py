@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import Self
 
 from chatd.security.keyring import MasterKeys
@@ -39,7 +39,7 @@ class Server:
         self.port: int = self._port.getsockname()[1]
         self.log_file = folder / "chatd.log"
         self.log_file.touch()
-        essential: Sections = {
+        self._essential: Sections = {
             "tokens": {
                 "jwks_file": str(private(folder / "jwks.json", auth.jwks.decode())),
                 "issuer": ISSUER,
@@ -50,9 +50,15 @@ class Server:
                 "master_keys_file": str(private(folder / "master-keys", MasterKeys.generate_line("2025-11")))
             },
         }
-        wanted = settings or {}
-        sections = {name: {**essential.get(name, {}), **wanted.get(name, {})} for name in (*wanted, *essential)}
-        self._configuration = private(folder / "chatd.toml", _toml(sections))
+        self.environment: dict[str, str] = {}
+        self.pass_fds: tuple[int, ...] = ()
+        self.configure(settings or {})
+
+    def configure(self, settings: Sections) -> None:
+        """Write its file of settings anew, which a running server does not look at by itself."""
+        names = (*settings, *self._essential)
+        sections = {name: {**self._essential.get(name, {}), **settings.get(name, {})} for name in names}
+        self._configuration = private(self._folder / "chatd.toml", _toml(sections))
 
     @property
     def pid(self) -> int:
@@ -68,6 +74,11 @@ class Server:
     @property
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where it says that it serves."""
+        return self.http_url
 
     @property
     def url(self) -> str:
@@ -101,21 +112,25 @@ class Server:
         seen = len(self.log)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*ENDS_WITH_US, *TWISTD, "chatd", f"--config={self._configuration}", f"--port={self.port}"],
+                [*ENDS_WITH_US, *self._command()],
                 cwd=self._folder,
-                env=_environment(),
+                env=_environment() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.pass_fds,
             )
         wait_for(lambda: self._serves(seen))
         if ready:
             wait_for(self.ready)
         return self
 
+    def _command(self) -> list[str]:
+        return [*TWISTD, "chatd", f"--config={self._configuration}", f"--port={self.port}"]
+
     def _serves(self, seen: int) -> bool:
         assert self.running, self.log[seen:]
-        return f"serving at {self.http_url}\n" in self.log[seen:]
+        return f"serving at {self.address}\n" in self.log[seen:]
 
     def ready(self) -> bool:
         """Whether it says that it can carry out commands."""
@@ -126,20 +141,25 @@ class Server:
         finally:
             connection.close()
 
+    def reload(self) -> None:
+        """Tell it to read its settings again."""
+        assert self._process is not None, "the server is stopped"
+        self._process.send_signal(SIGHUP)
+
     def kill(self) -> None:
         """End it as a power switch would."""
         self._end(SIGKILL)
 
-    def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
-        self._end(SIGTERM)
+    def stop(self) -> int:
+        """Ask it to end, and wait until it has; its exit code."""
+        return self._end(SIGTERM)
 
-    def _end(self, how: int) -> None:
+    def _end(self, how: int) -> int:
         assert self._process is not None, "the server is stopped"
         process, self._process = self._process, None
         process.send_signal(how)
         try:
-            process.wait(WITHIN_S)
+            return process.wait(WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -148,7 +168,7 @@ class Server:
     def close(self) -> None:
         """Leave no process behind."""
         if self._process is not None:
-            self.stop() if self.running else self.kill()
+            self._end(SIGTERM if self.running else SIGKILL)
         self._port.close()
 
     @contextmanager

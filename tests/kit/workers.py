@@ -1,143 +1,129 @@
-"""Several workers of one chatd in this process: each with its own pool and memory, one database, one bus."""
+"""The real server with several workers: ``twistd chatd --workers N``."""
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
-from typing import Any
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
 
-import msgspec
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
-
-from chatd.bus.local import LocalBus
-from chatd.contacts.memory import MemoryContacts
-from chatd.handlers.assembly import Parts, Stores, assemble
-from chatd.handlers.catalogue import KINDS
-from chatd.handlers.kinds import Reader
-from chatd.interfaces import IBus
-from chatd.records import Publication, Signal
-from chatd.router import Lanes, Router, command_union
-from chatd.security.keyring import Keyring
-from chatd.settings import Groups, Limits, PresenceSettings, Search, Tokens
-from chatd.state.authors import Authors
-from chatd.state.delivery import Delivery
-from chatd.state.directory import Directory
-from chatd.state.exchange import Exchange
-from chatd.state.hub import Hub
-from chatd.state.relations import Relations
-from chatd.store.writer import LogWriter
-from chatd.wire.events import EphemeralEvent
-from chatd.workers.rhythm import Rhythm
-from tests.kit.stores import new_client_id
-from tests.kit.world import MASTERS
+from tests.kit.clients import HttpClient
+from tests.kit.ports import reserve_port
+from tests.kit.server import Sections, Server
+from tests.kit.tokens import AuthService
+from tests.kit.waiting import WITHIN_S, wait_for
 
 
-@implementer(IBus)
-class SharedBus:
-    """Hands on to all workers that have subscribed."""
-
-    def __init__(self) -> None:
-        self._buses: list[LocalBus] = []
-
-    def subscribe(
-        self,
-        receive: Callable[[Sequence[Publication]], None],
-        notice: Callable[[Collection[str], EphemeralEvent], None],
-        heed: Callable[[Signal], None],
-    ) -> None:
-        self._buses.append(LocalBus())
-        self._buses[-1].subscribe(receive, notice, heed)
-
-    def publish(self, publications: Sequence[Publication]) -> None:
-        for bus in self._buses:
-            bus.publish(publications)
-
-    def notify(self, users: Collection[str], event: EphemeralEvent) -> None:
-        for bus in self._buses:
-            bus.notify(users, event)
-
-    def signal(self, signal: Signal) -> None:
-        for bus in self._buses:
-            bus.signal(signal)
-
-
-class Worker:
-    """One of them. ``failed`` takes what would be logged."""
+class WorkersServer(Server):
+    """A parent and its workers. It is ready when all of them are; health and figures stand on a port of their own."""
 
     def __init__(
         self,
-        stores: Stores,
-        bus: IBus,
-        reactor: IReactorTime,
-        failed: list[BaseException],
-        groups: Groups | None = None,
+        folder: Path,
+        dsn: str,
+        auth: AuthService,
+        workers: int,
+        settings: Sections | None = None,
+        *,
+        scheme: str = "http",
     ) -> None:
-        self.failed, self.stores = failed, stores
-        authors = Authors(stores.keys, Keyring(MASTERS))
-        directory = Directory(stores.conversations)
-        exchange = Exchange(failed.append)
-        reader = Reader(KINDS, authors, lambda entry, reason: failed.append(AssertionError(reason)))
-        hub = Hub(reader.event)
-        bus.subscribe(hub.receive, hub.notice, exchange.heed)
-        self.relations = Relations(
-            stores.relations, exchange, reactor.seconds, policy="anyone", contacts=MemoryContacts()
-        )
-        self._router = Router(
-            assemble(
-                Parts(
-                    stores=stores,
-                    log=LogWriter(stores.log, bus, directory, max_waiting=1000, failed=failed.append),
-                    bus=bus,
-                    hub=hub,
-                    exchange=exchange,
-                    directory=directory,
-                    authors=authors,
-                    reader=reader,
-                    relations=self.relations,
-                    limits=Limits(),
-                    tokens=Tokens(),
-                    groups=groups or Groups(),
-                    presence=PresenceSettings(),
-                    rhythm=Rhythm(reactor, failed.append),
-                    search=Search(),
-                    gauge=lambda name, help, value: None,
-                    now=lambda: datetime.now(UTC),
-                )
-            ),
-            lambda command, error: failed.append(error),
-        )
-        self._commands = command_union(self._router.declarations)
-        self._fields = {one.name: one.shape.__struct_fields__ for one in self._router.declarations}
+        self._scheme = scheme
+        self.number_of_workers = workers
+        self._overview = reserve_port()
+        super().__init__(folder, dsn, auth, settings)
 
-    def person(self, user: str) -> "Person":
-        """Somebody who asks this worker over HTTP."""
-        return Person(self, user)
+    def configure(self, settings: Sections) -> None:
+        """Write its file of settings anew, which a running server does not look at until it is told to reload."""
+        port = self._overview.getsockname()[1]
+        top = {"workers": self.number_of_workers, **settings.get("", {})}
+        self._socket = top.get("socket")
+        super().configure({**settings, "": top, "metrics": {"port": port}})
 
-    def ask(self, who: str, name: str, /, **fields: Any) -> Deferred[Any]:
-        """Carry out a command of somebody's, under a ``client_id`` of its own; it is under way when this returns."""
-        if "client_id" in self._fields[name]:
-            fields.setdefault("client_id", new_client_id())
-        return self.person(who).ask(name, **fields)
+    @property
+    def overview(self) -> HttpClient:
+        """Asks the parent."""
+        return HttpClient(f"http://127.0.0.1:{self._overview.getsockname()[1]}")
 
-    def dispatch(self, caller: "Person", name: str, fields: dict[str, Any]) -> Deferred[Any]:
-        return self._router.dispatch(caller, msgspec.convert({"id": 1, "type": name, **fields}, self._commands))
+    def ready(self) -> bool:
+        """Whether all workers are ready."""
+        try:
+            return self.overview.get("/readyz").status == 200
+        except OSError:
+            return False
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of all worker processes that this parent has now, also of those that leave."""
+        return children(self.pid)
+
+    def worker(self, number: int) -> int:
+        """The process id of the worker of this number that became ready last."""
+        return int(re.findall(rf"worker {number} is ready: process (\d+)\n", self.log)[-1])
+
+    @property
+    def address(self) -> str:
+        """Where it says that it serves."""
+        return f"unix:{self._socket}" if self._socket else f"{self._scheme}://127.0.0.1:{self.port}"
+
+    def reload_all(self) -> None:
+        """Tell it to reload; return when all workers have been replaced and their predecessors are gone."""
+        before, seen = set(self.workers), len(self.log)
+        self.reload()
+        wait_for(lambda: "all workers have been replaced\n" in self.log[seen:] and not before & set(self.workers))
+
+    def figures(self, name: str) -> dict[int, float]:
+        """What each worker says of this figure."""
+        connection = HTTPConnection("127.0.0.1", self._overview.getsockname()[1], timeout=WITHIN_S)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        found = re.findall(rf'^{name}{{worker="(\d+)"}} (\S+)$', text, re.MULTILINE)
+        return {int(number): float(value) for number, value in found}
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        super().close()
+        self._overview.close()
 
 
-class Person:
-    """The caller behind commands; those into one conversation keep their order."""
+def children(parent: int) -> list[int]:
+    """The process ids of the worker processes of this parent."""
+    return [pid for pid in _processes() if _is_worker_of(pid, parent)]
 
-    delivery: Delivery[Any] | None = None
-    device = "phone"
-    token_id: str | None = None
 
-    def __init__(self, worker: Worker, user: str) -> None:
-        self._worker = worker
-        self.user = user
-        self.lanes = Lanes()
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """This process does not run meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
-    def ask(self, name: str, /, **fields: Any) -> Deferred[Any]:
-        """The reply, or the error."""
-        return self._worker.dispatch(self, name, fields)
 
-    def drained(self) -> Deferred[None]:
-        return succeed(None)
+def gone(pid: int) -> bool:
+    """Whether this process has ended, and was reaped or waits for that."""
+    try:
+        return _stat(pid)[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _is_worker_of(pid: int, parent: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b"chatd.child" in command and int(_stat(pid)[1]) == parent
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _stat(pid: int) -> list[str]:
+    """The state of a process, its parent, and so on (proc(5), behind the name in parentheses)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred, DeferredList
 from chatd.errors import Forbidden
 from chatd.records import Cursor, Tie
 from chatd.state.ids import direct, event_queue
+from tests.kit.fellow_workers import SharedBus, Worker
 from tests.kit.stores import migrated, new_client_id, new_user, postgres_stores
 from tests.kit.until import until
-from tests.kit.workers import SharedBus, Worker
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 

@@ -13,7 +13,7 @@ from chatd.edge.websocket import ConnectionFactory
 from chatd.errors import Unavailable
 from chatd.store.migrate import MigrationError
 from chatd.wire.commands import Done
-from chatd.workers.worker import RETRY_SECONDS, Worker
+from chatd.workers.worker import ARRIVAL_SECONDS, RETRY_SECONDS, Worker
 from tests.kit.at_once import Watch
 from tests.kit.visitor import WaitingRouter, World, request
 
@@ -156,9 +156,9 @@ class Life:
             ["PREPARE one", "PREPARE two"],
             self.world.site,
             self.connections,
-            self.endpoint,
+            [self.endpoint],
             drain=DRAIN,
-            listening=self.listening.append,
+            listening=lambda: self.listening.append(self.endpoint),
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
             rhythm=self.rhythm if rhythm else None,
@@ -278,8 +278,28 @@ def test_it_waits_for_its_port_to_close(life: Life) -> None:
 def test_clients_that_idle_are_sent_away_at_once(life: Life) -> None:
     life.worker.startService()
     idle = life.world.visitor()
+    idle.ask("GET", "/healthz")
     life.stop()
     assert idle.closed
+
+
+def test_who_has_just_connected_is_still_served(life: Life) -> None:
+    life.worker.startService()
+    visitor = life.world.visitor()
+    stopped = life.stop()
+    life.clock.advance(ARRIVAL_SECONDS / 2)
+    visitor.send(request("GET", "/healthz"))
+    assert visitor.answer().status == 200
+    life.clock.pump([0.1] * 6)
+    assert (visitor.closed, stopped.ended) == (True, True)
+
+
+def test_who_has_connected_and_says_nothing_is_not_waited_for_long(life: Life) -> None:
+    life.worker.startService()
+    visitor = life.world.visitor()
+    stopped = life.stop()
+    life.clock.pump([0.1] * round(ARRIVAL_SECONDS / 0.1 + 1))
+    assert (visitor.closed, stopped.ended) == (True, True)
 
 
 def test_what_is_under_way_is_finished_before_the_pool_stops(life: Life) -> None:

@@ -1,0 +1,212 @@
+"""One worker, composed: every part is made here, once, and given what it needs."""
+
+
+# Twisted's application and endpoint classes are not annotated.
+# mypy: allow-untyped-calls
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from chatd.auth.configured import ConfiguredKeys
+from chatd.auth.revocable import RevocableTokens
+from chatd.bus.wiring import wire
+from chatd.contacts.asking import AskedContacts
+from chatd.edge.admission import Admission
+from chatd.edge.gateway import Gateway
+from chatd.edge.metrics import Metrics
+from chatd.edge.sightings import Sightings
+from chatd.edge.site import build_site
+from chatd.edge.websocket import ConnectionFactory
+from chatd.errors import ServerError
+from chatd.handlers.assembly import Parts, assemble
+from chatd.handlers.catalogue import DECLARATIONS, KINDS
+from chatd.handlers.indexing import Indexer
+from chatd.handlers.introductions import Introductions
+from chatd.handlers.kinds import Reader
+from chatd.records import Claims, Entry
+from chatd.router import Router
+from chatd.security.keyring import Keyring
+from chatd.security.tokens import TokenVerifier
+from chatd.settings import Settings
+from chatd.state.authors import Authors
+from chatd.state.directory import Directory
+from chatd.state.exchange import Exchange
+from chatd.state.relations import Relations
+from chatd.state.revocations import Revocations
+from chatd.store import migrate
+from chatd.store.pool import Pool
+from chatd.store.stores import PREPARED, postgres_stores
+from chatd.store.writer import LogWriter
+from chatd.workers.credentials import Secrets
+from chatd.workers.revocation_watch import RevocationWatch
+from chatd.workers.rhythm import Rhythm
+from chatd.workers.worker import Worker
+
+log = Logger()
+
+
+def new_metrics() -> Metrics:
+    """The figures of one worker, all at their beginning."""
+    return Metrics(declaration.name for declaration in DECLARATIONS)
+
+
+def build_worker(
+    settings: Settings,
+    reactor: Any,
+    secrets: Secrets,
+    dsn: str,
+    endpoints: Sequence[IStreamServerEndpoint],
+    metrics: Metrics,
+    listening: Callable[[], None],
+    broken: Callable[[BaseException], None],
+    figures: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
+) -> Worker:
+    """One worker with everything in it. ``figures`` is a port for the metrics, and what serves them there."""
+    limits = settings.limits
+    pool = Pool(
+        reactor,
+        dsn,
+        size=settings.database.pool_size,
+        max_waiting=settings.database.max_waiting,
+        connect_timeout=settings.database.connect_timeout,
+        statement_timeout=settings.database.statement_timeout,
+    )
+    rhythm = Rhythm(reactor, _log_unforeseen)
+    stores = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen)
+    directory = Directory(stores.conversations)
+    authors = Authors(stores.keys, Keyring(secrets.masters))
+    reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
+    exchange = Exchange(_log_unforeseen)
+    wiring = wire(settings, reactor, pool, stores, directory, authors, reader, failed=_log_unforeseen)
+    hub, bus = wiring.hub, wiring.bus
+    bus.subscribe(hub.receive, hub.notice, exchange.heed)
+    relations = Relations(
+        stores.relations,
+        exchange,
+        reactor.seconds,
+        policy=settings.contacts.policy,
+        contacts=AskedContacts(settings.contacts, reactor),
+    )
+    introductions = Introductions(stores.profiles, authors, reader, bus)
+    index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
+    writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
+    for name, help, value in wiring.figures:
+        metrics.gauge(name, help, value)
+    handlers = assemble(
+        Parts(
+            stores=stores,
+            log=writer,
+            bus=bus,
+            hub=hub,
+            exchange=exchange,
+            directory=directory,
+            authors=authors,
+            reader=reader,
+            relations=relations,
+            limits=limits,
+            tokens=settings.tokens,
+            groups=settings.groups,
+            now=_now,
+            presence=settings.presence,
+            rhythm=rhythm,
+            gauge=metrics.gauge,
+            search=settings.search,
+        )
+    )
+    router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
+    revocations = Revocations()
+    gateway = Gateway(
+        router=router,
+        verifier=RevocableTokens(ConfiguredKeys(_token_verifier(settings, secrets)), revocations),
+        revocations=revocations,
+        hub=hub,
+        admission=Admission(
+            max_connections=limits.max_connections,
+            max_per_address=limits.max_connections_per_address,
+            max_unauthenticated=limits.max_unauthenticated,
+        ),
+        settings=settings,
+        reactor=reactor,
+        now=time.time,
+        ready=lambda: worker.ready,
+        features=tuple(declaration.name for declaration in router.declarations),
+        arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
+    )
+    connections = ConnectionFactory(gateway)
+    watch = RevocationWatch(stores.devices, revocations, exchange, reactor, time.time, connections.end_revoked)
+    metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
+    metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
+    metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
+    metrics.gauge("database_waiting", "Statements that wait for a connection.", lambda: pool.occupancy.waiting)
+    metrics.gauge("database_connections", "Connections to PostgreSQL.", lambda: pool.occupancy.alive)
+    worker = Worker(
+        reactor,
+        pool,
+        migrate.load(),
+        PREPARED,
+        build_site(gateway, connections),
+        connections,
+        endpoints,
+        drain=settings.timeouts.drain,
+        listening=listening,
+        broken=broken,
+        metrics=figures,
+        watches=(watch,),
+        rhythm=rhythm,
+        bus=wiring.carrier,
+    )
+    return worker
+
+
+def _token_verifier(settings: Settings, secrets: Secrets) -> TokenVerifier:
+    tokens = settings.tokens
+    return TokenVerifier([secrets.issuer], leeway=tokens.leeway, max_lifetime=tokens.max_lifetime, clock=time.time)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _arrived(introductions: Introductions, sightings: Sightings, claims: Claims, device: str) -> None:
+    """In the background: nobody waits for what is noted of a token, and what it says of its person."""
+    sightings.note(claims, device)
+    if introductions.are_news(claims):
+        Deferred.fromCoroutine(_introduce(introductions, claims)).addErrback(_log_introduction)
+
+
+async def _introduce(introductions: Introductions, claims: Claims) -> None:
+    try:
+        await introductions.introduce(claims)
+    except ServerError as error:
+        log.warn("a profile was not taken from a token: {detail}", detail=error.detail)
+
+
+def _log_introduction(failure: Failure) -> None:
+    log.failure("a profile could not be taken from a token", failure)
+
+
+def _log_unforeseen(error: BaseException) -> None:
+    log.failure("the store, or what follows from it, failed", Failure(error))
+
+
+def _log_failure(command: str, error: BaseException) -> None:
+    log.failure("{command} failed", Failure(error), command=command)
+
+
+def _note_unreadable(metrics: Metrics, entry: Entry, reason: str) -> None:
+    metrics.unreadable()
+    log.error(
+        "unreadable: {conversation} {seq} of {author}: {reason}",
+        conversation=entry.conversation,
+        seq=entry.seq,
+        author=entry.author,
+        reason=reason,
+    )

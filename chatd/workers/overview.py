@@ -1,0 +1,92 @@
+"""What the parent serves on the port of the metrics: all workers' figures, and how the workers are."""
+
+# Twisted's HTTP classes are only partly annotated.
+# mypy: allow-untyped-calls
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import msgspec
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from chatd.workers.slot import State
+
+log = Logger()
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """``workers`` is what each is at, by its number."""
+
+    status: str
+    workers: dict[str, str]
+
+
+class Overview(Resource):
+    """``/healthz`` while the parent lives, ``/readyz`` 200 while every worker is ready, and ``/metrics``."""
+
+    isLeaf = True
+
+    def __init__(
+        self, ready: Callable[[], bool], states: Callable[[], dict[int, State]], page: Callable[[], Awaitable[bytes]]
+    ) -> None:
+        super().__init__()
+        self._ready = ready
+        self._states = states
+        self._page = page
+
+    def render_GET(self, request: Request) -> bytes | int:
+        """The answer, now or later."""
+        request.responseHeaders.removeHeader(b"Server")
+        if request.path == b"/healthz":
+            return _json(request, HTTPStatus.OK, b'{"status":"alive"}')
+        if request.path == b"/readyz":
+            return self._readiness(request)
+        if request.path == b"/metrics":
+            gone = Deferred.fromCoroutine(self._metrics(request))
+            gone.addErrback(lambda failure: _failed(request, failure))
+            return NOT_DONE_YET
+        return _json(request, HTTPStatus.NOT_FOUND, b'{"status":"not found"}')
+
+    def _readiness(self, request: Request) -> bytes:
+        ready = self._ready()
+        states = {str(number): state.name.lower() for number, state in self._states().items()}
+        answer = Readiness(status="ready" if ready else "not ready", workers=states)
+        return _json(request, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, msgspec.json.encode(answer))
+
+    async def _metrics(self, request: Request) -> None:
+        hung_up: list[Failure] = []
+        request.notifyFinish().addErrback(hung_up.append)
+        page = await self._page()
+        if not hung_up:
+            request.responseHeaders.setRawHeaders(b"Content-Type", [CONTENT_TYPE_LATEST.encode()])
+            request.write(page)
+            request.finish()
+
+
+def _json(request: Request, status: HTTPStatus, body: bytes) -> bytes:
+    request.setResponseCode(status)
+    request.responseHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
+    return body
+
+
+def _failed(request: Request, failure: Failure) -> None:
+    log.failure("the metrics could not be told", failure)
+    request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
+    request.finish()
+
+
+class OverviewSite(Site):
+    """Serves that and nothing else, without an access log: the reactor's time is no time of day."""
+
+    def __init__(self, overview: Overview, reactor: IReactorTime) -> None:
+        super().__init__(overview, reactor=reactor)
+
+    def log(self, request: Request) -> None:
+        """Figures are asked for every few seconds."""

@@ -1,0 +1,60 @@
+"""A worker's log, which its parent writes: one stream and one format, whatever twistd was told about logs.
+
+Each event travels whole, so there are no half lines, and a worker never waits for whoever writes the log. Where the
+parent falls behind, events are left out, and how many is said afterwards.
+"""
+
+from collections.abc import Callable
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogPublisher
+from zope.interface import implementer
+
+from chatd.workers.control import Logged
+
+
+@implementer(ILogObserver)
+class Relay:
+    """Tells events to the parent by ``tell``. What a peer may have written in them has been made printable before."""
+
+    def __init__(self, tell: Callable[[Logged], None]) -> None:
+        self._tell = tell
+        self._left_out = 0
+        self._last_time = 0.0
+        self._congested = False
+
+    def congested(self, congested: bool) -> None:
+        """The parent falls behind, or reads again."""
+        self._congested = congested
+        if not congested and self._left_out:
+            left_out, self._left_out = self._left_out, 0
+            text = f"{left_out} lines of the log were left out"
+            self._tell(Logged(time=self._last_time, level="warn", namespace=__name__, text=text))
+
+    def __call__(self, event: LogEvent) -> None:
+        self._last_time = event["log_time"]
+        if self._congested:
+            self._left_out += 1
+            return
+        level = event.get("log_level") or LogLevel.info
+        self._tell(
+            Logged(
+                time=event["log_time"],
+                level=level.name,
+                namespace=event.get("log_namespace") or event.get("log_system") or "-",
+                text=eventAsText(event, includeTimestamp=False, includeSystem=False),
+            )
+        )
+
+
+def publish(worker: int, logged: Logged) -> None:
+    """Put a worker's event into this process' log. Its text keeps the lines of a traceback."""
+    globalLogPublisher(
+        {
+            "log_time": logged.time,
+            "log_level": LogLevel.levelWithName(logged.level),
+            "log_namespace": logged.namespace,
+            "log_system": f"worker {worker} {logged.namespace}#{logged.level}",
+            "log_format": "{log_text}",
+            "log_text": logged.text,
+        }
+    )
