@@ -136,7 +136,8 @@ def build_worker(
         settings=settings,
         reactor=reactor,
         now=time.time,
-        ready=lambda: worker.ready,
+        # Before the revocations are known no token is taken.
+        ready=lambda: worker.ready and revocations.known,
         features=tuple(declaration.name for declaration in router.declarations),
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )

@@ -145,7 +145,13 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         ),
         Hidden(parts.log, stores.log, authors),
         History(stores.log, directory, reader, Tallies(stores.reactions, reader)),
-        Conversations(stores.reading, parts.relations, reader, large_group=parts.limits.large_group),
+        Conversations(
+            stores.reading,
+            parts.relations,
+            reader,
+            GroupProfiles(stores.log, reader),
+            large_group=parts.limits.large_group,
+        ),
         Marks(
             stores.conversations,
             stores.reading,

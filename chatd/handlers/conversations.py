@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from chatd.errors import Invalid, NotFound
 from chatd.handlers.caller import Caller
+from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
 from chatd.handlers.history import Message, messages_now
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import PageSize
@@ -20,6 +21,7 @@ from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ConversationId, Seq, UserId
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_PROFILE = GroupProfile()
 
 PageCursor = Annotated[
     str,
@@ -44,7 +46,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Mine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a conversation is to the caller.
+    """What a conversation is to the caller. ``title`` and ``picture`` are a group's, ``member_count`` anybody's.
 
     ``delivered``: how far its log has reached any device of theirs; ``read``: how far they have read, told or not.
     ``unread``: messages of others behind that, ``mentions``: those among them that name the caller, muted or not;
@@ -63,6 +65,9 @@ class Mine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     archived: bool = False
     private_reading: bool = False
     last_message: Message | None = None
+    member_count: int
+    title: str = ""
+    picture: str = ""
 
 
 class Get(Command, frozen=True, kw_only=True, tag="conversation.get"):
@@ -116,10 +121,19 @@ class ConversationPage(Reply, frozen=True, kw_only=True):
 class Conversations:
     """The commands that show conversations. Groups of more than ``large_group`` members are large."""
 
-    def __init__(self, store: IReadingStore, relations: IRelations, reader: Reader, *, large_group: int) -> None:
+    def __init__(
+        self,
+        store: IReadingStore,
+        relations: IRelations,
+        reader: Reader,
+        profiles: GroupProfiles,
+        *,
+        large_group: int,
+    ) -> None:
         self._store = store
         self._relations = relations
         self._reader = reader
+        self._profiles = profiles
         self._large_group = large_group
 
     @command(
@@ -187,7 +201,13 @@ class Conversations:
         """The fields of ``Mine`` for each, whose texts are opened together."""
         latest = [listed.last for listed in page if listed.last is not None]
         messages = {message.conversation: message for message in await messages_now(self._reader, latest)}
-        return [_fields(listed, messages.get(listed.conversation.conversation)) for listed in page]
+        groups = [listed.conversation for listed in page if listed.conversation.profile]
+        profiles = await self._profiles.of((group.conversation, group.profile) for group in groups)
+        return [
+            _fields(listed, messages.get(listed.conversation.conversation))
+            | _shown(profiles.get(listed.conversation.conversation, NO_PROFILE))
+            for listed in page
+        ]
 
 
 def _member(mark: Mark) -> Member:
@@ -207,7 +227,12 @@ def _fields(listed: Listed, message: Message | None) -> dict[str, Any]:
         "archived": listed.archived,
         "private_reading": listed.private_reading,
         "last_message": message,
+        "member_count": listed.conversation.member_count,
     }
+
+
+def _shown(profile: GroupProfile) -> dict[str, Any]:
+    return {"title": profile.title, "picture": profile.picture}
 
 
 def _cursor(last_at: datetime, conversation: str) -> str:

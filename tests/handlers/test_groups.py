@@ -365,3 +365,15 @@ def test_admins_pin_in_groups_unless_the_group_says_otherwise(alice: Asker, bob:
     act(alice, "message.pin", group, seq=seq)
     act(alice, "group.update", group, rules={"editing": "member"})
     act(bob, "message.unpin", group, seq=seq)
+
+
+def test_a_list_of_conversations_says_what_groups_are_called_now(chat: Chat, alice: Asker, bob: Asker) -> None:
+    group = found(alice, "bob", title="Choir", picture="https://example.com/choir.png")
+    bob.send("hello", to="alice")
+    act(alice, "group.update", group, title="Chamber choir")
+    shown = [(one.kind, one.title, one.picture, one.member_count) for one in bob.ask("conversation.list").conversations]
+    picture = "https://example.com/choir.png"
+    assert sorted(shown) == [("direct", "", "", 2), ("group", "Chamber choir", picture, 2)]
+    described = bob.ask("conversation.get", conversation=group)
+    assert (described.title, described.picture, described.member_count) == ("Chamber choir", picture, 2)
+    assert chat.http("alice").ask("conversation.get", conversation=direct("alice", "bob")).title == ""
