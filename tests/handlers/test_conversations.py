@@ -121,6 +121,7 @@ def test_one_conversation_shows_its_members_and_how_far_each_has_been_reached(al
         delivered=0,
         read=0,
         unread=0,
+        member_count=2,
         mentions=0,
         last_message=alice.ask("history.get", conversation=OURS).messages[-1],
     )
