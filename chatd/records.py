@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -12,14 +13,36 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all rows."""
 
 
+class ShownToken:
+    """The text of a token that its auth service will be asked about again. It shows itself only when asked to."""
+
+    __slots__ = ("__text", "digest")
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+        self.digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+    def reveal(self) -> str:
+        """The text itself; hand it to its auth service and to nobody else."""
+        return self.__text
+
+    def __repr__(self) -> str:
+        return "ShownToken(...)"
+
+
 class Claims(Record, frozen=True, kw_only=True, gc=False):
-    """What a verified token says. ``user`` is its ``sub``; times are seconds since the epoch (RFC 7519)."""
+    """What a verified token says. ``user`` is its ``sub``; times are seconds since the epoch (RFC 7519).
+
+    ``scopes`` are those that chatd knows. ``shown`` is there where the auth service has to be asked again.
+    """
 
     user: str
     issuer: str
     expires_at: float
     token_id: str | None = None
     issued_at: float | None = None
+    scopes: frozenset[str] = frozenset()
+    shown: ShownToken | None = None
 
 
 ConversationKind = Literal["direct", "group", "queue"]

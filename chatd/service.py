@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.auth.configured import ConfiguredKeys
+from chatd.auth.identity import Identity, build_identity, read_keys, trusted
 from chatd.auth.revocable import RevocableTokens
 from chatd.bus.local import LocalBus
 from chatd.edge.admission import Admission
@@ -37,10 +37,13 @@ from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.kinds import Reader
 from chatd.records import Entry
 from chatd.router import Router
-from chatd.security.jwks import KeySet, KeySetError
+from chatd.security.breaker import State
+from chatd.security.jwks import KeySet
 from chatd.security.keyring import Keyring, MasterKeyError, MasterKeys
-from chatd.security.tokens import Issuer, TokenVerifier
+from chatd.security.tokens import Issuer
 from chatd.settings import Settings, SettingsError
+from chatd.settings_issuers import IssuerSettings
+from chatd.settings_issuers import issuers as configured_issuers
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
@@ -54,6 +57,7 @@ from chatd.store.writer import LogWriter
 from chatd.workers import development
 from chatd.workers.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_state_folder
 from chatd.workers.garbage import look_for_cycles_rarely
+from chatd.workers.introspection_watch import IntrospectionWatch
 from chatd.workers.logs import limit_log
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.worker import Worker
@@ -66,10 +70,16 @@ BACKLOG = 1024
 
 @dataclass(frozen=True)
 class Secrets:
-    """What tokens are checked against and what bodies are sealed with."""
+    """What tokens are checked against and what bodies are sealed with.
 
-    issuer: Issuer
+    ``configured`` says where else to look, for those of the ``issuers`` whose keys or word on a token are asked for,
+    and ``authorities`` whose certificates count there; None stands for the system's.
+    """
+
+    issuers: tuple[Issuer, ...]
     masters: MasterKeys
+    configured: tuple[IssuerSettings, ...] = ()
+    authorities: Any | None = None
 
 
 def build(settings: Settings, reactor: Any) -> IService:
@@ -78,7 +88,7 @@ def build(settings: Settings, reactor: Any) -> IService:
         state = Path(settings.state_dir) if settings.state_dir else default_state_folder()
         identity = development.prepare(state, time.time)
         secrets = Secrets(
-            issuer=Issuer(identity.issuer, identity.audience, KeySet.from_jwks(identity.signing_key.public_jwks())),
+            issuers=(Issuer(identity.issuer, identity.audience, KeySet.from_jwks(identity.signing_key.public_jwks())),),
             masters=MasterKeys.parse(identity.master_keys.reveal()),
         )
         database = None if settings.database.dsn else EmbeddedPostgres(state, None, reactor)
@@ -87,20 +97,13 @@ def build(settings: Settings, reactor: Any) -> IService:
 
 
 def _secrets(settings: Settings) -> Secrets:
-    tokens = settings.tokens
-    path = tokens.jwks_file or tokens.pem_file
-    try:
-        data = Path(path).read_bytes()
-        keys = KeySet.from_jwks(data, allow_hs256=tokens.hs256) if tokens.jwks_file else KeySet.from_pem(data)
-    except OSError as error:
-        raise SettingsError("tokens", path, f"cannot be read: {error.strerror}") from error
-    except KeySetError as error:
-        raise SettingsError("tokens", path, str(error)) from error
+    configured = tuple(configured_issuers(settings.tokens, os.environ))
+    issuers = tuple(read_keys(issuer) for issuer in configured)
     try:
         masters = MasterKeys.parse(settings.encryption.master_keys.reveal())
     except MasterKeyError as error:
         raise SettingsError("encryption.master_keys", "the master keys", str(error)) from error
-    return Secrets(issuer=Issuer(tokens.issuer, tokens.audience, keys), masters=masters)
+    return Secrets(issuers=issuers, masters=masters, configured=configured, authorities=trusted(settings.tokens))
 
 
 class Chatd(Service):
@@ -199,6 +202,7 @@ def build_worker(
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
     hub, exchange = Hub(reader.event), Exchange(_log_unforeseen)
     bus.subscribe(hub.receive, hub.notice, exchange.heed)
+    identity = build_identity(settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time)
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen)
     handlers = assemble(
         Parts(
@@ -220,7 +224,7 @@ def build_worker(
     revocations = Revocations()
     gateway = Gateway(
         router=router,
-        verifier=RevocableTokens(ConfiguredKeys(_token_verifier(settings, secrets)), revocations),
+        verifier=RevocableTokens(identity.verifier, revocations),
         revocations=revocations,
         sightings=Sightings(stores.devices, reactor.seconds),
         hub=hub,
@@ -237,6 +241,8 @@ def build_worker(
     )
     connections = ConnectionFactory(gateway)
     watch = RevocationWatch(stores.devices, revocations, exchange, reactor, time.time, connections.end_revoked)
+    introspecting = IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, reactor)
+    _measure(metrics, identity)
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
@@ -254,14 +260,23 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=_metrics_port(settings, metrics, reactor),
-        watches=(watch,),
+        watches=(identity, watch, introspecting),
     )
     return worker
 
 
-def _token_verifier(settings: Settings, secrets: Secrets) -> TokenVerifier:
-    tokens = settings.tokens
-    return TokenVerifier([secrets.issuer], leeway=tokens.leeway, max_lifetime=tokens.max_lifetime, clock=time.time)
+def _measure(metrics: Metrics, identity: Identity) -> None:
+    """What is asked of auth services, all of them together."""
+    sources, introspections = identity.sources.values(), identity.introspections.values()
+    metrics.gauge("key_fetches", "Key sets asked for.", lambda: sum(one.fetches for one in sources))
+    metrics.gauge("key_fetch_failures", "Key sets not had.", lambda: sum(one.failures for one in sources))
+    metrics.gauge("introspections", "Questions about tokens.", lambda: sum(one.questions for one in introspections))
+    metrics.gauge("introspection_failures", "Those in vain.", lambda: sum(one.failures for one in introspections))
+    metrics.gauge(
+        "introspection_breakers_open",
+        "Auth services that are not asked since they failed.",
+        lambda: sum(one.breaker.state is not State.CLOSED for one in introspections),
+    )
 
 
 def _now() -> datetime:

@@ -144,6 +144,7 @@ class Asker:
         self.user = user
         self.device = device
         self.token_id: str | None = f"token-of-{user}-on-{device}"
+        self.scopes: frozenset[str] = frozenset()
         self.lanes = Lanes()
 
     @property
