@@ -217,6 +217,7 @@ def build_worker(
             relations=Strangers(),
             limits=limits,
             tokens=settings.tokens,
+            token_reader=identity.verifier,
             now=_now,
         )
     )

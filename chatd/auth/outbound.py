@@ -9,13 +9,15 @@ and below the size that are allowed. Anything else is :exc:`AuthServiceFailed`, 
 
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import quote_plus
 
 import treq.client
+from cryptography import x509
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet import ssl
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
@@ -69,11 +71,9 @@ class Outbound:
     async def _answer(self, timeout: float, ask: Callable[[], Any]) -> Answer:
         asking: Deferred[Answer] = Deferred.fromCoroutine(ask())
         try:
-            return await asking.addTimeout(timeout, self._reactor)
+            return await asking.addTimeout(timeout, self._reactor, onTimeoutCancel=_too_late)
         except AuthServiceFailed:
             raise
-        except TimeoutError:
-            raise AuthServiceFailed(f"no whole answer within {timeout:g} s") from None
         except Exception as error:
             # An edge: what can go wrong out there has many names, and means the same here.
             raise AuthServiceFailed(_words(error)) from error
@@ -97,6 +97,10 @@ class Outbound:
         return Answer(body=await body.whole, cache_control=", ".join(caching))
 
 
+def _too_late(result: object, seconds: float) -> NoReturn:
+    raise AuthServiceFailed(f"no whole answer within {seconds:g} s")
+
+
 def verifying_agent(
     reactor: Any, authorities: Any | None, *, timeout: float
 ) -> tuple[IAgent, Callable[[], Awaitable[None]]]:
@@ -116,14 +120,12 @@ def verifying_agent(
 def read_authorities(path: str) -> Any:
     """The certificates in a PEM file, as a root of trust. Raises OSError, and `ValueError` where there are none."""
     with open(path, "rb") as file:
-        blocks = file.read().split(b"-----BEGIN CERTIFICATE-----")[1:]
-    if not blocks:
-        raise ValueError("holds no certificate in PEM")
+        pem = file.read()
     try:
-        found = [ssl.Certificate.loadPEM(b"-----BEGIN CERTIFICATE-----" + block) for block in blocks]
-    except SSL.Error as error:
-        raise ValueError("holds what is no certificate in PEM") from error
-    return ssl.trustRootFromCertificates(found)
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ValueError("holds no certificate in PEM") from error
+    return ssl.trustRootFromCertificates([ssl.Certificate(X509.from_cryptography(one)) for one in found])
 
 
 @implementer(IAgent)

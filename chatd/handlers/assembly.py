@@ -13,7 +13,17 @@ from chatd.handlers.messages import Messages, Sizes
 from chatd.handlers.opening import Opening
 from chatd.handlers.revisions import Revisions
 from chatd.handlers.sync import Resuming
-from chatd.interfaces import IBus, IConversationStore, IDeviceStore, IKeyStore, ILog, ILogStore, IRelations
+from chatd.handlers.tokens import Tokens as TokenHandlers
+from chatd.interfaces import (
+    IBus,
+    IConversationStore,
+    IDeviceStore,
+    IKeyStore,
+    ILog,
+    ILogStore,
+    IRelations,
+    ITokenReader,
+)
 from chatd.settings import Limits, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -46,6 +56,7 @@ class Parts:
     relations: IRelations
     limits: Limits
     tokens: Tokens
+    token_reader: ITokenReader
     now: Callable[[], datetime]
 
 
@@ -72,4 +83,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         Resuming(stores.log, stores.conversations, reader),
         Liveness(parts.now),
         Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
+        TokenHandlers(
+            parts.log, parts.token_reader, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime
+        ),
     )

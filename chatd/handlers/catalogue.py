@@ -9,12 +9,13 @@ from chatd.handlers.messages import MESSAGE, Messages
 from chatd.handlers.opening import CREATED
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.sync import Resuming
+from chatd.handlers.tokens import REVOKED, Tokens
 from chatd.wire.commands import Declaration, declarations
 
-HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness, Devices)
+HANDLERS: tuple[type, ...] = (Messages, Revisions, History, Conversations, Resuming, Liveness, Devices, Tokens)
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
     declaration for handler in HANDLERS for declaration in declarations(handler)
 )
 
-KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED, ENDED, OTHERS_ENDED)
+KINDS: tuple[Kind, ...] = (MESSAGE, EDITED, DELETED, PINNED, UNPINNED, CREATED, ENDED, OTHERS_ENDED, REVOKED)

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.devices import EndDevices
+from chatd.devices import EndDevices, RevokeTokens
 from chatd.records import Effect, Entry
 from chatd.store.devices import end_devices
+from chatd.store.token_revocations import revoke_tokens
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -13,7 +14,7 @@ Written = Sequence[tuple[Any, Entry]]
 
 Writer = Callable[[Cursor, Written], Awaitable[None]]
 
-WRITERS: Final[Mapping[type[Effect], Writer]] = {EndDevices: end_devices}
+WRITERS: Final[Mapping[type[Effect], Writer]] = {EndDevices: end_devices, RevokeTokens: revoke_tokens}
 """In the order in which they run."""
 
 

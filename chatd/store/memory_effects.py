@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chatd.devices import EndDevices
+from chatd.devices import EndDevices, RevokeTokens
 from chatd.records import Effect, Entry
 from chatd.store.memory_devices import end_devices
+from chatd.store.memory_token_revocations import revoke_tokens
 
-WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {EndDevices: end_devices}
+WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
+    EndDevices: end_devices,
+    RevokeTokens: revoke_tokens,
+}
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

@@ -20,7 +20,7 @@ class AuthService:
         """The JWK Set that it publishes."""
         return self._key.public_jwks()
 
-    def token(self, user: str, *, lifetime: float = 3600.0) -> str:
+    def token(self, user: str, *, lifetime: float = 3600.0, scope: str = "") -> str:
         """A token of ``user``; with a negative lifetime, one that has expired."""
         now = time.time() - (3600 if lifetime < 0 else 0)
         return self._key.mint(
@@ -30,4 +30,5 @@ class AuthService:
             now=now,
             lifetime=lifetime + (3600 if lifetime < 0 else 0),
             token_id=uuid4().hex,
+            scope=scope,
         )

@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
 
 from chatd.bus.local import LocalBus
-from chatd.errors import OutcomeUnknown
+from chatd.errors import OutcomeUnknown, Unauthorized
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.kinds import Reader
-from chatd.records import ConversationKind, Draft, Entry
+from chatd.interfaces import ITokenReader
+from chatd.records import Claims, ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.settings import Limits, Tokens
@@ -66,6 +68,17 @@ class FaultyConversations(MemoryConversations):
         return entries
 
 
+@implementer(ITokenReader)
+class TokenReader:
+    """Recognises ``token-of-<user>-on-<device>``, which is its own ``jti`` and ends in the year 2096."""
+
+    async def recognise(self, token: str) -> Claims:
+        parts = token.removeprefix("token-of-").split("-on-")
+        if len(parts) != 2:
+            raise Unauthorized
+        return Claims(user=parts[0], issuer="https://auth.example.com", expires_at=4e9, token_id=token)
+
+
 class Chat:
     """One worker. ``database`` is shared by workers that are given the same; each change in it comes a second later.
 
@@ -107,6 +120,7 @@ class Chat:
                     relations=Strangers(),
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     tokens=Tokens(),
+                    token_reader=TokenReader(),
                     now=lambda: self.now,
                 )
             ),
