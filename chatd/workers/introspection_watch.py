@@ -73,7 +73,7 @@ class IntrospectionWatch:
                     inactive.add(token.digest)
             elif introspection.breaker.refusing and (verdict is None or introspection.outdated(verdict)):
                 outdated.add(token.digest)
-            else:
+            elif token.digest not in self._asked[claims.issuer]:
                 due[claims.issuer][token.digest] = (0.0 if verdict is None else verdict.at, token)
         self._close(inactive, outdated)
         for issuer, tokens in due.items():
@@ -88,10 +88,9 @@ class IntrospectionWatch:
         introspection, asked, due = self._introspections[issuer], self._asked[issuer], self._due[issuer]
         while due and len(asked) < AT_ONCE and not introspection.breaker.refusing:
             token = due.popleft()
-            if token.digest not in asked:
-                asked.add(token.digest)
-                asking = Deferred.fromCoroutine(self._asking(introspection, token))
-                asking.addErrback(self._failed).addBoth(self._answered, issuer, token)
+            asked.add(token.digest)
+            asking = Deferred.fromCoroutine(self._asking(introspection, token))
+            asking.addErrback(self._failed).addBoth(self._answered, issuer, token)
         self._filling = False
 
     async def _asking(self, introspection: Introspection, token: ShownToken) -> None:

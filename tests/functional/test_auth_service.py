@@ -10,9 +10,10 @@ from websockets.exceptions import InvalidStatus
 from tests.kit.auth_service import CLIENT, ProductAuth
 from tests.kit.clients import Client, HttpClient
 from tests.kit.server import Server
+from tests.kit.tokens import AuthService
 from tests.kit.waiting import wait_for
 
-REVOKED, TRY_AGAIN, UNAUTHENTICATED = 4502, 1013, 4500
+EXPIRED, REVOKED, TRY_AGAIN, UNAUTHENTICATED = 4002, 4502, 1013, 4500
 EVERY_S = 1.0
 STALE_S = 3.0
 
@@ -173,3 +174,68 @@ def test_opaque_tokens_are_taken_on_their_issuers_word(serve: Callable[..., Serv
     ]
     assert [status(server, one) for one in unfit] == [401] * len(unfit)
     assert status(server, product.token("alice")) == 200
+
+
+def test_a_shown_token_is_told_of_its_end_and_lives_on_with_a_fresh_one(
+    start_server: Callable[..., Server], auth: AuthService
+) -> None:
+    server = start_server({"tokens": {"expiring_notice": 3.0}})
+    with (
+        Client(server.url, auth.token("alice", lifetime=6.5)) as client,
+        Client(server.url, auth.token("alice", lifetime=4.0)) as short,
+    ):
+        client.sync()
+        short.sync()
+        event = client.event()
+        assert event["type"] == "token.expiring"
+        assert 0 < event["expires_in_ms"] <= 3000
+        assert client.ask("auth", token=auth.token("alice"))["type"] == "ok"
+        assert client.event()["type"] == "hello"
+        assert short.closed()[0] == EXPIRED
+        assert short.read_events() == []
+        assert client.ask("ping")["type"] == "ok"
+
+
+def test_the_product_revokes_tokens_on_every_server_within_a_second(
+    start_server: Callable[..., Server], auth: AuthService, dsn: str
+) -> None:
+    one, other = start_server(), start_server(dsn=dsn)
+    token, fresh = auth.token("alice"), auth.token("alice")
+    back_end = HttpClient(one.http_url, auth.token("back-end", scope="openid chatd:revoke"))
+    refused = HttpClient(one.http_url, auth.token("mallory")).post("/v1/tokens/revoke", client_id="1", user="alice")
+    assert (refused.status, refused.body["code"]) == (403, "forbidden")
+    with Client(other.url, token) as client, Client(other.url, fresh) as bystander:
+        bystander.sync()
+        began = time.monotonic()
+        first = back_end.post("/v1/tokens/revoke", client_id="1", token=token)
+        assert first.status == 200
+        assert client.closed()[0] == REVOKED
+        assert time.monotonic() - began < 1.5
+        assert bystander.ask("ping")["type"] == "ok"
+        assert back_end.post("/v1/tokens/revoke", client_id="1", token=token).body == first.body
+        assert back_end.post("/v1/tokens/revoke", client_id="2", user="alice").status == 200
+        assert bystander.closed()[0] == REVOKED
+    assert [status(server, shown) for server in (one, other) for shown in (token, fresh)] == [401] * 4
+    assert handshake_status(other, fresh) == 401
+    with Client(one.url, auth.token("back-end", scope="chatd:revoke")) as client:
+        error = client.ask("token.revoke", client_id="3", token="nonsense")["error"]
+        assert (error["code"], error["status"]) == ("unchanged", 409)
+        assert client.ask("token.revoke", client_id="1", token=token)["seq"] == first.body["seq"]
+    wait_for(lambda: status(one, auth.token("alice")) == 200)
+    assert token.rpartition(".")[2] not in one.log + other.log
+
+
+def test_the_product_acts_for_a_person(start_server: Callable[..., Server], auth: AuthService) -> None:
+    server = start_server()
+    with Client(server.url, auth.token("bob")) as bob:
+        bob.sync()
+        headers = {"Chatd-On-Behalf-Of": "alice"}
+        sent = {"client_id": "1", "to": "bob", "text": "on her behalf"}
+        back_end = HttpClient(server.http_url, auth.token("back-end", scope="chatd:act"), more=headers)
+        assert back_end.post("/v1/messages", **sent).status == 200
+        assert bob.event()["type"] == "conversation.created"
+        event = bob.event()
+        assert (event["sender"], event["text"]) == ("alice", "on her behalf")
+        mallory = HttpClient(server.http_url, auth.token("mallory"), more=headers)
+        assert mallory.post("/v1/messages", **sent).status == 403
+    assert "back-end acts for alice: POST /v1/messages" in server.log
