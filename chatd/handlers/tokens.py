@@ -34,7 +34,7 @@ class RevokedContent(Content, frozen=True, kw_only=True, omit_defaults=True):
 
     device: str | None = None
     token_id: str | None = None
-    issued_until: float | None = None
+    issued_until: int | None = None
 
 
 class Revoked(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="token.revoked"):
@@ -42,7 +42,7 @@ class Revoked(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="toke
 
     device: DeviceId | None = None
     token_id: TokenId | None = None
-    issued_until: float | None = None
+    issued_until: int | None = None
     unreadable: bool = False
 
 
@@ -64,7 +64,7 @@ REVOKED = Kind("token.revoked", RevokedContent, _revoked)
 class RevokeToken(Command, frozen=True, kw_only=True, tag="token.revoke"):
     """Either ``token``, or ``user``: then all of their tokens, unless one of the other fields says which.
 
-    ``issued_until`` is in seconds since the epoch, as a token's ``iat`` is.
+    ``issued_until`` is in whole seconds since the epoch, as a token's ``iat`` is.
     """
 
     client_id: ClientId
@@ -72,7 +72,7 @@ class RevokeToken(Command, frozen=True, kw_only=True, tag="token.revoke"):
     user: UserId | None = None
     token_id: TokenId | None = None
     device: DeviceId | None = None
-    issued_until: Annotated[float, Meta(ge=0, le=253_402_300_799)] | None = None
+    issued_until: Annotated[int, Meta(ge=0, le=253_402_300_799)] | None = None
 
 
 class Tokens:

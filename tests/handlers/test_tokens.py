@@ -34,7 +34,7 @@ KEPT = 2_592_000.0
         ({"token": TOKEN}, (None, TOKEN, NOW, 4e9 - NOW)),
         ({"user": "alice", "token_id": "t9"}, (None, "t9", NOW, KEPT)),
         ({"user": "alice", "device": "tablet"}, ("tablet", None, NOW, KEPT)),
-        ({"user": "alice", "issued_until": 1000.5}, (None, None, 1000.5, KEPT)),
+        ({"user": "alice", "issued_until": 1000}, (None, None, 1000.0, KEPT)),
         ({"user": "alice"}, (None, None, NOW, KEPT)),
     ],
 )
@@ -85,8 +85,8 @@ def test_the_same_again_gets_the_first_reply_and_anything_else_a_conflict(chat, 
         ({"token": TOKEN, "user": "alice"}, "either `token` or `user`"),
         ({"token": TOKEN, "device": "phone"}, "leave `device` out"),
         ({"user": "alice", "device": "phone", "token_id": "t"}, "one of `token_id` and `device`"),
-        ({"user": "alice", "issued_until": 1.0, "token_id": "t"}, "one of `token_id` and `issued_until`"),
-        ({"user": "alice", "issued_until": NOW + 1}, "still to come"),
+        ({"user": "alice", "issued_until": 1, "token_id": "t"}, "one of `token_id` and `issued_until`"),
+        ({"user": "alice", "issued_until": int(NOW) + 1}, "still to come"),
     ],
 )
 def test_what_says_two_things_or_nothing_is_refused(fields, problem, chat, service):
