@@ -101,6 +101,12 @@ def test_a_token_that_nobody_takes_need_not_be_revoked(chat, service):
     assert revoked(chat) == []
 
 
+def test_a_token_without_a_name_is_revoked_by_its_issue_time(chat, service):
+    with pytest.raises(Invalid, match="issued_until"):
+        service.ask("token.revoke", client_id="1", token="token-of-alice-on-")
+    assert revoked(chat) == []
+
+
 def test_whoever_missed_it_reads_it_later(chat, service):
     service.ask("token.revoke", client_id="1", user="alice", device="tablet")
     late = chat.connect("alice", synced=False)

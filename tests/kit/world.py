@@ -70,13 +70,18 @@ class FaultyConversations(MemoryConversations):
 
 @implementer(ITokenReader)
 class TokenReader:
-    """Recognises ``token-of-<user>-on-<device>``, which is its own ``jti`` and ends in the year 2096."""
+    """Recognises ``token-of-<user>-on-<device>``, which is its own ``jti`` and ends in the year 2096.
+
+    That of nobody's device has none.
+    """
 
     async def recognise(self, token: str) -> Claims:
         parts = token.removeprefix("token-of-").split("-on-")
         if len(parts) != 2:
             raise Unauthorized
-        return Claims(user=parts[0], issuer="https://auth.example.com", expires_at=4e9, token_id=token)
+        return Claims(
+            user=parts[0], issuer="https://auth.example.com", expires_at=4e9, token_id=token if parts[1] else None
+        )
 
 
 class Chat:
