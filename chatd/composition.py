@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.auth.configured import ConfiguredKeys
+from chatd.auth.identity import Identity, build_identity
 from chatd.auth.revocable import RevocableTokens
 from chatd.bus.wiring import wire
 from chatd.contacts.asking import AskedContacts
@@ -33,8 +33,8 @@ from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
 from chatd.records import Claims, Entry
 from chatd.router import Router
+from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
-from chatd.security.tokens import TokenVerifier
 from chatd.settings import Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -46,6 +46,7 @@ from chatd.store.pool import Pool
 from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
+from chatd.workers.introspection_watch import IntrospectionWatch
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
@@ -95,6 +96,7 @@ def build_worker(
         policy=settings.contacts.policy,
         contacts=AskedContacts(settings.contacts, reactor),
     )
+    identity = build_identity(settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time)
     introductions = Introductions(stores.profiles, authors, reader, bus)
     index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
@@ -113,6 +115,7 @@ def build_worker(
             relations=relations,
             limits=limits,
             tokens=settings.tokens,
+            token_reader=identity.verifier,
             groups=settings.groups,
             now=_now,
             presence=settings.presence,
@@ -125,7 +128,7 @@ def build_worker(
     revocations = Revocations()
     gateway = Gateway(
         router=router,
-        verifier=RevocableTokens(ConfiguredKeys(_token_verifier(settings, secrets)), revocations),
+        verifier=RevocableTokens(identity.verifier, revocations),
         revocations=revocations,
         hub=hub,
         admission=Admission(
@@ -143,6 +146,8 @@ def build_worker(
     )
     connections = ConnectionFactory(gateway)
     watch = RevocationWatch(stores.devices, revocations, exchange, reactor, time.time, connections.end_revoked)
+    introspecting = IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, reactor)
+    _measure(metrics, identity)
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
@@ -160,16 +165,25 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
-        watches=(watch,),
+        watches=(identity, watch, introspecting),
         rhythm=rhythm,
         bus=wiring.carrier,
     )
     return worker
 
 
-def _token_verifier(settings: Settings, secrets: Secrets) -> TokenVerifier:
-    tokens = settings.tokens
-    return TokenVerifier([secrets.issuer], leeway=tokens.leeway, max_lifetime=tokens.max_lifetime, clock=time.time)
+def _measure(metrics: Metrics, identity: Identity) -> None:
+    """What is asked of auth services, all of them together."""
+    sources, introspections = identity.sources.values(), identity.introspections.values()
+    metrics.gauge("key_fetches", "Key sets asked for.", lambda: sum(one.fetches for one in sources))
+    metrics.gauge("key_fetch_failures", "Key sets not had.", lambda: sum(one.failures for one in sources))
+    metrics.gauge("introspections", "Questions about tokens.", lambda: sum(one.questions for one in introspections))
+    metrics.gauge("introspection_failures", "Those in vain.", lambda: sum(one.failures for one in introspections))
+    metrics.gauge(
+        "introspection_breakers_open",
+        "Auth services that are not asked since they failed.",
+        lambda: sum(one.breaker.state is not State.CLOSED for one in introspections),
+    )
 
 
 def _now() -> datetime:

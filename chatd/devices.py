@@ -52,5 +52,18 @@ class EndDevices(Effect, frozen=True, kw_only=True, gc=False):
     kept_until: float
 
 
+class RevokeTokens(Effect, frozen=True, kw_only=True, gc=False):
+    """Revoke the token ``token_id``, or with None whatever was issued until then.
+
+    The rows are those of :class:`EndDevices`, guarded by the lock of the event queue of ``user``, which the change that
+    has this effect therefore stands in.
+    """
+
+    user: str
+    token_id: str | None
+    issued_until: float
+    kept_until: float
+
+
 class TokensRevoked(Signal, frozen=True, kw_only=True, tag="tokens.revoked"):
     """There are revocations to be read. Workers look twice a second anyway."""

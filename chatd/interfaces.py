@@ -67,6 +67,16 @@ class ITokenVerifier(Interface):
         """
 
 
+class ITokenReader(Interface):
+    """Tells whose a token is that somebody else has shown."""
+
+    def recognise(token: str) -> Awaitable[Claims]:
+        """What a token says that was once taken, also if it has expired or was revoked here since.
+
+        Raises :exc:`~chatd.errors.Unauthorized` for what its issuer did not sign, or no longer stands by.
+        """
+
+
 class ILog(Interface):
     """The way into the log. Calls for one conversation are numbered in the order in which they are made."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -12,10 +13,28 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all rows."""
 
 
+class ShownToken:
+    """The text of a token that its auth service will be asked about again. It shows itself only when asked to."""
+
+    __slots__ = ("__text", "digest")
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+        self.digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+    def reveal(self) -> str:
+        """The text itself; hand it to its auth service and to nobody else."""
+        return self.__text
+
+    def __repr__(self) -> str:
+        return "ShownToken(...)"
+
+
 class Claims(Record, frozen=True, kw_only=True, gc=False):
     """What a verified token says. ``user`` is its ``sub``; times are seconds since the epoch (RFC 7519).
 
     ``name`` and ``picture`` are of OpenID Connect Core 1.0, section 5.1, where they are fit for a profile.
+    ``scopes`` are those that chatd knows. ``shown`` is there where the auth service has to be asked again.
     """
 
     user: str
@@ -25,6 +44,8 @@ class Claims(Record, frozen=True, kw_only=True, gc=False):
     issued_at: float | None = None
     name: str | None = None
     picture: str | None = None
+    scopes: frozenset[str] = frozenset()
+    shown: ShownToken | None = None
 
 
 ConversationKind = Literal["direct", "group", "queue"]

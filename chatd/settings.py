@@ -103,7 +103,23 @@ class Tokens(Section, frozen=True, kw_only=True):
     audience: Annotated[str, Meta(description="What a token's aud must be or contain.")] = ""
     jwks_file: Annotated[str, Path, Meta(description="JWK Set with the auth service's keys. Or use pem_file.")] = ""
     pem_file: Annotated[str, Path, Meta(description="The auth service's one public key. Or use jwks_file.")] = ""
+    jwks_url: Annotated[str, Meta(description="Where the auth service publishes its keys. Or use jwks_file.")] = ""
+    discovery: Annotated[
+        bool, Meta(description="Find the keys by OpenID discovery at the issuer, which then is a URL.")
+    ] = False
     hs256: Annotated[bool, Meta(description="Accept HS256 too, whose keys in jwks_file are secrets.")] = False
+    issuers_file: Annotated[
+        str, Path, Meta(description="TOML file with more issuers, or all of them, and their introspection.")
+    ] = ""
+    ca_file: Annotated[
+        str, Path, Meta(description="PEM file of the only authorities that auth services' certificates may be from.")
+    ] = ""
+    max_staleness: Annotated[
+        float, Meta(ge=0, le=86_400, description="How long an auth service's last word counts while it is down.")
+    ] = 300.0
+    expiring_notice: Annotated[
+        float, Meta(ge=0, le=86_400, description="How long before its token expires a connection is told; 0: never.")
+    ] = 60.0
     leeway: Annotated[
         float, Meta(ge=0, le=300, description="Clock difference with the auth service that is borne, for nbf and iat.")
     ] = 30.0

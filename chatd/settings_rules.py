@@ -6,7 +6,9 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from chatd.settings import Settings, SettingsError
+from chatd.settings_issuers import KEY_ORIGINS
 from chatd.settings_secrets import NOT_SET, reason, refuse_open_file
+from chatd.settings_urls import fetch_problem
 
 JSON_BYTES_PER_CHAR = 12
 """The most that one code point takes in JSON: two \\uXXXX escapes (RFC 8259, section 7)."""
@@ -77,9 +79,12 @@ def _no_plain_text_abroad(given: Checked) -> None:
 
 def _try_out_brings_its_own(given: Checked) -> None:
     settings = given.settings
-    brought = {
+    brought: dict[str, object] = {
         "tokens.jwks_file": settings.tokens.jwks_file,
         "tokens.pem_file": settings.tokens.pem_file,
+        "tokens.jwks_url": settings.tokens.jwks_url,
+        "tokens.discovery": settings.tokens.discovery,
+        "tokens.issuers_file": settings.tokens.issuers_file,
         "tokens.issuer": settings.tokens.issuer,
         "tokens.audience": settings.tokens.audience,
         "encryption.master_keys": settings.encryption.master_keys,
@@ -93,18 +98,31 @@ def _try_out_brings_its_own(given: Checked) -> None:
 
 def _tokens(given: Checked) -> None:
     tokens = given.settings.tokens
-    if tokens.jwks_file and tokens.pem_file:
-        raise given.refuse("tokens.pem_file", f"tokens.jwks_file is set too ({given.source('tokens.jwks_file')})")
+    origins = [name for name in KEY_ORIGINS if getattr(tokens, name)]
+    if len(origins) > 1:
+        first, second = (f"tokens.{name}" for name in origins[:2])
+        raise given.refuse(second, f"{first} is set too ({given.source(first)})")
     if tokens.hs256 and tokens.pem_file:
         raise given.refuse("tokens.hs256", "HS256 keys stand in tokens.jwks_file; a PEM file holds none")
-    if given.settings.dev:
+    if tokens.hs256 and (tokens.jwks_url or tokens.discovery):
+        raise given.refuse("tokens.hs256", "HS256 keys are secrets, which nobody publishes: use tokens.jwks_file")
+    if given.settings.dev or (tokens.issuers_file and not (origins or tokens.issuer or tokens.audience)):
         return
-    if not tokens.jwks_file and not tokens.pem_file:
-        raise given.refuse("tokens.jwks_file", "set this or tokens.pem_file, or try chatd out with --dev")
+    if not origins:
+        raise given.refuse(
+            "tokens.jwks_file",
+            "set this, tokens.pem_file, tokens.jwks_url, tokens.discovery or tokens.issuers_file,"
+            " or try chatd out with --dev",
+        )
     if not tokens.issuer:
         raise given.refuse("tokens.issuer", "say whose tokens are accepted: what their iss is")
     if not tokens.audience:
         raise given.refuse("tokens.audience", "say for whom the accepted tokens are made: what their aud is")
+    fetched = {"tokens.jwks_url": tokens.jwks_url, "tokens.issuer": tokens.issuer if tokens.discovery else ""}
+    for key, url in fetched.items():
+        problem = fetch_problem(url) if url else None
+        if problem is not None:
+            raise given.refuse(key, problem)
 
 
 def _database(given: Checked) -> None:
@@ -195,6 +213,8 @@ def _files_that_open(given: Checked) -> None:
         "tokens.jwks_file": settings.tokens.jwks_file,
         "tokens.pem_file": settings.tokens.pem_file,
         "redis.ca_file": settings.redis.ca_file,
+        "tokens.issuers_file": settings.tokens.issuers_file,
+        "tokens.ca_file": settings.tokens.ca_file,
     }
     for key, path in named.items():
         if not path:

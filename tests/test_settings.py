@@ -76,6 +76,10 @@ def another_value(field: Field) -> Any:
     }[field.kind]
 
 
+KEY_ORIGINS = {"tokens.jwks_url": "https://auth.example.com/jwks.json", "tokens.discovery": True}
+"""These take the place of the file of keys that production starts with."""
+
+
 PATHS = [field for field in fields() if field.kind == "path"]
 ALONE_ARE_REFUSED = {"dev", "contacts.url"}
 """Tested by themselves below."""
@@ -101,8 +105,10 @@ def as_toml(field: Field, value: Any) -> str:
 def test_a_setting_has_one_name_in_environment_file_and_flags(
     field: Field, environment: dict[str, str], toml: Callable[[str], str]
 ) -> None:
-    wanted = another_value(field)
+    wanted = KEY_ORIGINS.get(field.key) or another_value(field)
     assert value_of(load({}, environment), field) != wanted
+    if field.key in KEY_ORIGINS:
+        del environment["CHATD_TOKENS_JWKS_FILE"]
     assert value_of(load({}, {**environment, field.environment: spelt(wanted)}), field) == wanted
     if field.flag:
         given = True if field.kind == "boolean" else spelt(wanted)
@@ -296,6 +302,21 @@ def test_a_bad_setting_is_one_line_with_key_source_and_remedy(case: str, toml: C
             "tokens.hs256",
             "a PEM file holds none",
         ),
+        ({"CHATD_TOKENS_JWKS_URL": "https://a/k"}, "tokens.jwks_url", "tokens.jwks_file is set too"),
+        ({"CHATD_TOKENS_DISCOVERY": "1"}, "tokens.discovery", "tokens.jwks_file is set too"),
+        (
+            {"CHATD_TOKENS_JWKS_FILE": "", "CHATD_TOKENS_JWKS_URL": "https://a/k", "CHATD_TOKENS_HS256": "1"},
+            "tokens.hs256",
+            "secrets, which nobody publishes",
+        ),
+        ({"CHATD_TOKENS_JWKS_FILE": "", "CHATD_TOKENS_JWKS_URL": "http://a/k"}, "tokens.jwks_url", "an https:// URL"),
+        (
+            {"CHATD_TOKENS_JWKS_FILE": "", "CHATD_TOKENS_DISCOVERY": "1", "CHATD_TOKENS_ISSUER": "chat"},
+            "tokens.issuer",
+            "must be a URL",
+        ),
+        ({"CHATD_TOKENS_CA_FILE": "/does/not/exist"}, "tokens.ca_file", "No such file"),
+        ({"CHATD_TOKENS_ISSUERS_FILE": "/does/not/exist"}, "tokens.issuers_file", "No such file"),
         ({"CHATD_DATABASE_DSN_FILE": "dsn"}, "database.dsn", "database.dsn_file is set too (CHATD_DATABASE_DSN_FILE)"),
     ],
 )

@@ -1,19 +1,48 @@
-"""Tokens checked against configured keys: nothing is asked of anybody."""
+"""Tokens verified with the keys of the configured issuers, in this process."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from zope.interface import implementer
 
-from chatd.interfaces import ITokenVerifier
+from chatd.interfaces import ITokenReader, ITokenVerifier
 from chatd.records import Claims
-from chatd.security.tokens import TokenVerifier
+from chatd.security.tokens import KeysMissing, TokenVerifier, UnknownKey
 
 
-@implementer(ITokenVerifier)
+class KeySource(Protocol):
+    """Where the keys of an issuer come from while chatd runs."""
+
+    async def missing(self) -> None:
+        """Return once the keys have been looked for anew; raises Unavailable where they cannot be had now."""
+
+
+NOWHERE: Mapping[str, KeySource] = {}
+
+
+@implementer(ITokenVerifier, ITokenReader)
 class ConfiguredKeys:
-    """See :class:`~chatd.interfaces.ITokenVerifier`."""
+    """Verifies and recognises tokens. ``sources`` are by issuer, for those whose keys are fetched."""
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: TokenVerifier, sources: Mapping[str, KeySource] = NOWHERE) -> None:
         self._verifier = verifier
+        self._sources = sources
 
     async def verify(self, token: str, device: str) -> Claims:
         """See :class:`~chatd.interfaces.ITokenVerifier`."""
-        return self._verifier.verify(token)
+        return await self._looking_once_more(self._verifier.verify, token)
+
+    async def recognise(self, token: str) -> Claims:
+        """See :class:`~chatd.interfaces.ITokenReader`."""
+        return await self._looking_once_more(self._verifier.recognise, token)
+
+    async def _looking_once_more(self, verify: Callable[[str], Claims], token: str) -> Claims:
+        """A key that is not known may be a new one: then fetch, once, and decide with what there is then."""
+        try:
+            return verify(token)
+        except (UnknownKey, KeysMissing) as missed:
+            source = self._sources.get(missed.issuer)
+            if source is None:
+                raise
+            await source.missing()
+        return verify(token)

@@ -35,7 +35,7 @@ from chatd.errors import (
 )
 from chatd.wire.codec import ErrorReply, JsonCodec, MsgpackCodec
 from chatd.wire.commands import Command, Declaration, Done, Reply
-from chatd.wire.events import ConversationStale, Event, Goaway, Hello, LogEvent
+from chatd.wire.events import ConversationStale, Event, Goaway, Hello, LogEvent, TokenExpiring
 from chatd.wire.session import DEFAULT_DEVICE, Auth
 from chatd.wire.types import DeviceId
 
@@ -82,7 +82,7 @@ AUTH = Exchange(
     summary="Show a token.",
     description="",
     errors=(Unauthorized,),
-    emits=(Hello,),
+    emits=(Hello, TokenExpiring),
     example={"token": "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.e30.c2lnbmF0dXJl"},
 )
 

@@ -51,6 +51,7 @@ class RequestCaller:
     def __init__(self, claims: Claims, device: str, id: str) -> None:
         self.user = claims.user
         self.token_id = claims.token_id
+        self.scopes = claims.scopes
         self.device = device
         self.id = id
         self.lanes = Lanes()

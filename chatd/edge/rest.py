@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from werkzeug.exceptions import MethodNotAllowed as NoSuchMethod
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import Map, Rule
@@ -19,6 +20,7 @@ from werkzeug.routing import Map, Rule
 from chatd.edge.arguments import Arguments
 from chatd.edge.gateway import Gateway, RequestCaller
 from chatd.edge.handshake import bearer_token, device_name
+from chatd.edge.on_behalf import HEADER, on_behalf_of
 from chatd.edge.reading import JSON
 from chatd.edge.request import ChatRequest
 from chatd.errors import (
@@ -32,6 +34,8 @@ from chatd.errors import (
 )
 from chatd.security.origins import origin_allowed
 from chatd.wire.commands import Command, Declaration, Reply
+
+log = Logger()
 
 _TAG = b'{"type":"ok"'
 _PREFLIGHT_SECONDS = b"600"
@@ -132,9 +136,20 @@ class RestResource:
         socket = request.channel.socket
         claims = await self._gateway.verifier.verify(token, device)
         socket.authenticated()
-        self._gateway.arrived(claims, device)
-        request.asker = claims.user
-        return RequestCaller(claims, device, f"http-{next(self._callers)}")
+        acting = on_behalf_of(claims, _header(request, HEADER))
+        if acting is claims:
+            self._gateway.arrived(claims, device)
+        else:
+            method, path = _ascii(request.method), _ascii(request.path)
+            log.info(
+                "{service} acts for {user}: {method} {path}",
+                service=claims.user,
+                user=acting.user,
+                method=method,
+                path=path,
+            )
+        request.asker = acting.user
+        return RequestCaller(acting, device, f"http-{next(self._callers)}")
 
 
 def _rule(declaration: Declaration) -> Rule:

@@ -8,18 +8,19 @@ factory sets every option of Autobahn's that is open by default, and watches ove
 # mypy: allow-untyped-calls
 
 import random
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.edge.compression import accept
 from chatd.edge.frames import Frame, FrameForm
 from chatd.edge.gateway import Gateway
 from chatd.edge.guarded import GuardedProtocol
@@ -28,12 +29,13 @@ from chatd.edge.sockets import Socket
 from chatd.errors import ChatdError, CloseCode, Internal, PeerError, ServerError
 from chatd.records import Claims
 from chatd.router import Lanes, command_union
-from chatd.state.delivery import Delivery
+from chatd.security.scopes import NONE
+from chatd.state.delivery import Delivery, Phase
 from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
 from chatd.wire.codec import JsonCodec, MsgpackCodec
 from chatd.wire.commands import Command, Done, Reply
-from chatd.wire.events import Goaway, Hello, Limits
+from chatd.wire.events import Goaway, Hello, Limits, Outgoing, TokenExpiring
 from chatd.wire.session import DEFAULT_DEVICE, Auth, Session, State
 
 log = Logger()
@@ -53,6 +55,8 @@ class ConnectionHandler(GuardedProtocol):
     session: Session
     user = ""
     device = ""
+    shown_at = 0.0
+    forewarned = False
 
     # -- the life of the connection, as Autobahn tells it --
 
@@ -132,6 +136,7 @@ class ConnectionHandler(GuardedProtocol):
             self.factory.authenticated(self)
             log.debug("{id} is {user} on {device}", id=self.id, user=self.user, device=device)
         self.factory.gateway.arrived(claims, device)
+        self.shown_at, self.forewarned = self.factory.gateway.now(), False
         self._outbox.reply(self._form.encode(self.factory.hello(self, claims)))
         # It may have been revoked since it was verified.
         self.end_if_revoked()
@@ -141,6 +146,12 @@ class ConnectionHandler(GuardedProtocol):
         """See :class:`~chatd.handlers.caller.Caller`."""
         claims = self.session.claims
         return None if claims is None else claims.token_id
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """See :class:`~chatd.handlers.caller.Caller`."""
+        claims = self.session.claims
+        return NONE if claims is None else claims.scopes
 
     def run(self, command: Command) -> None:
         """See :class:`~chatd.wire.session.SessionActions`."""
@@ -253,12 +264,22 @@ class ConnectionHandler(GuardedProtocol):
                 self.session.close(CloseCode.AUTH_TIMEOUT, "no token was shown in time")
         elif claims.expires_at <= wall:
             self.session.close(CloseCode.TOKEN_EXPIRED, "come back with a fresh token")
+        elif not self.forewarned:
+            self._forewarn(claims, wall)
         paused = 0.0 if self.paused_since is None else now - self.paused_since
         if paused > limits.slow_reader_seconds:
             self._too_slow()
         # The close frame stands behind what was not read: there is some time to read it.
         if paused > limits.slow_reader_seconds + timeouts.close or self.lingers(now, timeouts.close):
             self.transport.abortConnection()
+
+    def _forewarn(self, claims: Claims, wall: float) -> None:
+        """Tell of the token's end when it is near, if the token is no short one and events are delivered at all."""
+        notice, left = self.factory.gateway.settings.tokens.expiring_notice, claims.expires_at - wall
+        issued_at = self.shown_at if claims.issued_at is None else claims.issued_at
+        if left <= notice and claims.expires_at - issued_at >= 2 * notice and self.delivery.phase is not Phase.IDLE:
+            self.forewarned = True
+            self.delivery.notice(Outgoing(TokenExpiring(expires_in_ms=round(left * 1000))))
 
     def end_if_revoked(self) -> None:
         """Close where the token is no longer taken."""
@@ -317,7 +338,7 @@ class ConnectionFactory(WebSocketServerFactory):
             openHandshakeTimeout=timeouts.handshake,
             closeHandshakeTimeout=timeouts.close,
             tcpNoDelay=True,
-            perMessageCompressionAccept=self._compression,
+            perMessageCompressionAccept=partial(accept, limits),
             autoPingInterval=timeouts.ping_interval,
             autoPingTimeout=timeouts.ping_timeout,
             autoPingSize=12,
@@ -331,21 +352,6 @@ class ConnectionFactory(WebSocketServerFactory):
             maxConnections=0,
             trustXForwardedFor=0,
         )
-
-    def _compression(self, offers: list[Any]) -> Any:
-        """Compression costs memory for each connection, so it is off unless asked for; inflated sizes are bounded."""
-        limits = self.gateway.settings.limits
-        if not limits.compression:
-            return None
-        for offer in offers:
-            if isinstance(offer, PerMessageDeflateOffer):
-                return PerMessageDeflateOfferAccept(
-                    offer,
-                    request_no_context_takeover=True,
-                    no_context_takeover=True,
-                    max_message_size=limits.max_message_bytes,
-                )
-        return None
 
     async def shake_hands(self, headers: Mapping[str, str], offered: Sequence[str], secure: bool) -> Handshake:
         """See :class:`~chatd.edge.upgrade.SuccessorFactory`."""
@@ -394,6 +400,19 @@ class ConnectionFactory(WebSocketServerFactory):
         """Tokens of these people have been revoked: close the connections that live on them."""
         for handler in [handler for handler in self.handlers if handler.user in users]:
             handler.end_if_revoked()
+
+    def living(self) -> Iterator[Claims]:
+        """What the tokens say that connections live on."""
+        for handler in self.handlers:
+            if handler.session.claims is not None:
+                yield handler.session.claims
+
+    def end_shown(self, digests: Set[bytes], code: CloseCode, reason: str) -> None:
+        """Close the connections that live on the tokens of these digests."""
+        for handler in list(self.handlers):
+            claims = handler.session.claims
+            if claims is not None and claims.shown is not None and claims.shown.digest in digests:
+                handler.session.close(code, reason)
 
     def go_away(self) -> None:
         """Tell every client that this server ends, and when to come back; close what has nothing under way."""

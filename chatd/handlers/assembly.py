@@ -33,6 +33,7 @@ from chatd.handlers.revisions import Revisions
 from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
+from chatd.handlers.tokens import Tokens as TokenHandlers
 from chatd.handlers.typing import Typing
 from chatd.interfaces import (
     IAnnouncementStore,
@@ -51,6 +52,7 @@ from chatd.interfaces import (
     IRelationStore,
     IRhythm,
     ISearchStore,
+    ITokenReader,
 )
 from chatd.records import PresenceChanged, TypingShown
 from chatd.settings import Groups as GroupLimits
@@ -103,6 +105,7 @@ class Parts:
     relations: IRelations
     limits: Limits
     tokens: Tokens
+    token_reader: ITokenReader
     now: Callable[[], datetime]
     groups: GroupLimits
     presence: PresenceSettings
@@ -177,6 +180,9 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             sizes=sizes,
         ),
         Devices(parts.log, stores.devices, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime),
+        TokenHandlers(
+            parts.log, parts.token_reader, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime
+        ),
         _typing(parts),
         _presence(parts),
         Searching(stores.search, directory, authors, reader, enabled=parts.search.enabled),

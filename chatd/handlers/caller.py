@@ -22,6 +22,10 @@ class Caller(Protocol):
         """The ``jti`` of the token that it has shown."""
 
     @property
+    def scopes(self) -> frozenset[str]:
+        """What else that token allows, of :data:`~chatd.security.scopes.KNOWN`."""
+
+    @property
     def delivery(self) -> Delivery[Any] | None:
         """Where its events go; None over HTTP, where they stand in the reply."""
 

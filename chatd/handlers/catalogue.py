@@ -34,6 +34,7 @@ from chatd.handlers.relationships import (
 from chatd.handlers.revisions import DELETED, EDITED, PINNED, UNPINNED, Revisions
 from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
+from chatd.handlers.tokens import REVOKED, Tokens
 from chatd.handlers.typing import Typing
 from chatd.records import PresenceChanged, Signal, TypingShown
 from chatd.state.directory import RosterChanged
@@ -65,6 +66,7 @@ HANDLERS: tuple[type, ...] = (
     Typing,
     Presence,
     Searching,
+    Tokens,
 )
 
 DECLARATIONS: tuple[Declaration, ...] = tuple(
@@ -92,6 +94,7 @@ KINDS: tuple[Kind, ...] = (
     BLOCK_REMOVED,
     FOLLOWED,
     PROFILE,
+    REVOKED,
 )
 
 NOTICES: tuple[type[EphemeralEvent], ...] = tuple(

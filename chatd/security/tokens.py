@@ -8,8 +8,8 @@ reader can understand a token otherwise (RFC 7519, RFC 8725):
   be left out where the issuer has a single key. ``typ``, if given, is ``JWT`` or ``at+jwt``. ``crit``, ``jwk`` and
   ``b64`` refuse the token. Where ``jku`` or ``x5u`` point does not matter: nothing is ever fetched;
 - claims: ``iss`` names an issuer of the configuration, ``aud`` its audience, ``sub`` a user, ``exp`` an end that is no
-  further away than tokens may live; ``nbf`` and ``iat`` have come, if given. ``name`` and ``picture`` are passed on
-  where they are fit for a profile.
+  further away than tokens may live; ``nbf`` and ``iat`` have come, if given. ``scope`` and ``scp`` may name scopes,
+  ``name`` and ``picture`` are passed on where they are fit for a profile.
 
 Clocks: ``leeway`` excuses an auth service whose clock is ahead, so it goes to ``nbf`` and ``iat``. ``exp`` has none:
 `Claims.expires_at` is also when the connection is closed, and a token let in after it would be closed at once.
@@ -17,8 +17,8 @@ Clocks: ``leeway`` excuses an auth service whose clock is ahead, so it goes to `
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated, Final, Self
 
@@ -27,9 +27,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Meta, UnsetType
 
-from chatd.errors import Unauthorized
+from chatd.errors import Unauthorized, Unavailable
 from chatd.records import Claims
 from chatd.security.jwks import MAX_KID, KeySet, KeySetError, base64url, strict_object, unpadded_base64url
+from chatd.security.scopes import read_scopes
 from chatd.wire.types import AvatarUrl, DisplayName
 
 MAX_TOKEN: Final = 8192
@@ -57,13 +58,32 @@ class TokenRefused(Unauthorized):
         self.reason = reason
 
 
+class UnknownKey(TokenRefused):
+    """The token names a key that is not in its issuer's set: it may be a new one, if the set is fetched."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__("kid: names no key of the issuer, or is missing among several")
+        self.issuer = issuer
+
+
+class KeysMissing(Unavailable):
+    """The keys of the token's issuer have not been had yet."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__("The keys that tokens are verified with are not known yet. Try again.", retry_after_ms=1000)
+        self.issuer = issuer
+
+
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An auth service: its exact ``iss``, the audience that its tokens for us carry, and its keys."""
+    """An auth service: its exact ``iss``, the audience that its tokens for us carry, and its keys.
+
+    They are None while they are still to be fetched.
+    """
 
     name: str
     audience: str
-    keys: KeySet
+    keys: KeySet | None
 
     def __post_init__(self) -> None:
         if not self.name or not self.audience:
@@ -86,6 +106,9 @@ class _Payload(msgspec.Struct, frozen=True):
     jti: _Name | UnsetType = UNSET
     name: object = UNSET
     picture: object = UNSET
+    # Whatever stands in these, it is no reason to refuse a token.
+    scope: object = UNSET
+    scp: object = UNSET
 
 
 class _Unverified(msgspec.Struct, frozen=True):
@@ -120,28 +143,43 @@ class TokenVerifier:
         self._clock = clock
 
     def verify(self, token: str) -> Claims:
-        """Tell whose token this is; raises `TokenRefused`.
+        """Tell whose token this is; raises `TokenRefused`, or `KeysMissing` where that cannot be told yet.
 
         "The token has expired." is only told of a token that would hold otherwise.
         """
+        payload = self._signed(token)
+        self._check_times(payload)
+        return _claims(payload)
+
+    def recognise(self, token: str) -> Claims:
+        """Tell whose token this is, was or will be: its times are not looked at. Raises like :meth:`verify`."""
+        return _claims(self._signed(token))
+
+    def vouched(self, members: Mapping[str, object], issuer: str, audience: str) -> Claims:
+        """Hold what ``issuer`` itself says about a token to the rules for claims; raises `TokenRefused`."""
+        payload = _convert_payload(members)
+        if payload.iss != issuer:
+            raise TokenRefused("iss: not the issuer that was asked")
+        _check_audience(payload, audience)
+        self._check_times(payload)
+        return _claims(payload)
+
+    def replace_keys(self, issuer: str, keys: KeySet) -> None:
+        """From now on this issuer's tokens are verified with ``keys``."""
+        self._issuers[issuer] = replace(self._issuers[issuer], keys=keys)
+
+    def _signed(self, token: str) -> _Payload:
+        """What a token says that its issuer signed, and for us."""
         unverified = _take_apart(token)
         payload = unverified.payload
         issuer = self._issuers.get(payload.iss)
         if issuer is None:
             raise TokenRefused("iss: not a configured issuer")
+        if issuer.keys is None:
+            raise KeysMissing(issuer.name)
         _check_signature(unverified, issuer.keys)
-        if issuer.audience not in ([payload.aud] if isinstance(payload.aud, str) else payload.aud):
-            raise TokenRefused("aud: does not name the configured audience")
-        self._check_times(payload)
-        return Claims(
-            user=payload.sub,
-            issuer=payload.iss,
-            expires_at=payload.exp,
-            token_id=None if payload.jti is UNSET else payload.jti,
-            issued_at=None if payload.iat is UNSET else payload.iat,
-            name=_fit(payload.name, DisplayName),
-            picture=_fit(payload.picture, AvatarUrl),
-        )
+        _check_audience(payload, issuer.audience)
+        return payload
 
     def _check_times(self, payload: _Payload) -> None:
         now = self._clock()
@@ -202,6 +240,10 @@ def _read_payload(text: bytes) -> _Payload:
     members = strict_object(text)
     if members is None:
         raise TokenRefused("claims: not one strict JSON object")
+    return _convert_payload(members)
+
+
+def _convert_payload(members: Mapping[str, object]) -> _Payload:
     try:
         return msgspec.convert(members, _Payload)
     except msgspec.ValidationError as error:
@@ -212,11 +254,29 @@ def _check_signature(unverified: _Unverified, keys: KeySet) -> None:
     header = unverified.header
     key = keys.find(None if header.kid is UNSET else header.kid)
     if key is None:
-        raise TokenRefused("kid: names no key of the issuer, or is missing among several")
+        raise UnknownKey(unverified.payload.iss)
     if header.alg != key.algorithm:
         raise TokenRefused("alg: not the one of the key")
     if not key.signed(unverified.message, unverified.signature):
         raise TokenRefused("signature: does not hold")
+
+
+def _check_audience(payload: _Payload, audience: str) -> None:
+    if audience not in ([payload.aud] if isinstance(payload.aud, str) else payload.aud):
+        raise TokenRefused("aud: does not name the configured audience")
+
+
+def _claims(payload: _Payload) -> Claims:
+    return Claims(
+        user=payload.sub,
+        issuer=payload.iss,
+        expires_at=payload.exp,
+        token_id=None if payload.jti is UNSET else payload.jti,
+        issued_at=None if payload.iat is UNSET else payload.iat,
+        name=_fit(payload.name, DisplayName),
+        picture=_fit(payload.picture, AvatarUrl),
+        scopes=read_scopes(payload.scope, payload.scp),
+    )
 
 
 class SigningKey:
@@ -265,6 +325,7 @@ class SigningKey:
         now: float,
         lifetime: float,
         token_id: str,
+        scope: object = UNSET,
         name: object = UNSET,
         picture: object = UNSET,
     ) -> str:
@@ -279,6 +340,7 @@ class SigningKey:
             iat=now,
             exp=now + lifetime,
             jti=token_id,
+            scope=scope,
             name=name,
             picture=picture,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.devices import EndDevices
+from chatd.devices import EndDevices, RevokeTokens
 from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, ProfileGiven, Reaction, Related
 from chatd.store.announcements import write_must_reads
 from chatd.store.devices import end_devices
@@ -12,6 +12,7 @@ from chatd.store.personal import write_settings
 from chatd.store.profiles import write_profiles
 from chatd.store.reactions import write_reactions
 from chatd.store.relations import write_ties
+from chatd.store.token_revocations import revoke_tokens
 from chatd.store.transaction import Cursor
 
 Written = Sequence[tuple[Any, Entry]]
@@ -24,6 +25,7 @@ WRITERS: Final[Mapping[type[Effect], Writer]] = {
     Hiding: write_hidden,
     PersonalSetting: write_settings,
     EndDevices: end_devices,
+    RevokeTokens: revoke_tokens,
     MustRead: write_must_reads,
     Related: write_ties,
     ProfileGiven: write_profiles,

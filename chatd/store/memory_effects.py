@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chatd.devices import EndDevices
+from chatd.devices import EndDevices, RevokeTokens
 from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, ProfileGiven, Reaction, Related
 from chatd.store.memory_devices import end_devices
 from chatd.store.memory_groups import add_must_read
 from chatd.store.memory_personal import set_personal
 from chatd.store.memory_reactions import write_hidden, write_reaction
+from chatd.store.memory_token_revocations import revoke_tokens
 
 WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     Reaction: write_reaction,
@@ -18,5 +19,6 @@ WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     MustRead: add_must_read,
     Related: lambda database, effect, entry: database.people.relate(effect, entry),
     ProfileGiven: lambda database, effect, entry: database.people.give_profile(entry),
+    RevokeTokens: revoke_tokens,
 }
 """By kind: ``(database, effect, entry)``, where ``entry`` is that of the change that has the effect."""

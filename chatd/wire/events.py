@@ -60,6 +60,16 @@ class Goaway(Event, frozen=True, kw_only=True, tag="goaway"):
     retry_after_ms: int
 
 
+class TokenExpiring(EphemeralEvent, frozen=True, kw_only=True, tag="token.expiring"):
+    """The connection is about to be closed since its token expires: send ``auth`` with a fresh one, and it lives on.
+
+    It comes once for each token, when there is a minute left or what the server is set to, and not for tokens that
+    live less than twice as long.
+    """
+
+    expires_in_ms: int
+
+
 class ConversationStale(Event, frozen=True, kw_only=True, tag="conversation.stale"):
     """Events of this conversation are no longer delivered on this connection, most often since it reads too slowly.
 

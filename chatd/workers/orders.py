@@ -5,24 +5,29 @@ the worker's control channel. What files held is passed on as it was when it was
 started again after a crash does not depend on files that somebody is changing at that moment.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from chatd.records import Record
 from chatd.settings import Secret, Settings
+from chatd.settings_issuers import IssuerSettings
+
+
+class TrustedIssuer(Record, frozen=True, kw_only=True, gc=False):
+    """An auth service. ``keys`` is what its file of keys held, empty where they are fetched."""
+
+    configured: IssuerSettings
+    keys: Secret
 
 
 class Credentials(Record, frozen=True, kw_only=True, gc=False):
     """Whom to believe, what to seal with, where the database is, and what to serve TLS with.
 
-    ``keys`` is what ``keys_path`` held, a JWK Set or one PEM. ``certificate`` and ``tls_key`` are PEM, empty without
-    TLS.
+    ``authorities`` are those who certify auth services, in PEM; empty for whom the system trusts. ``certificate`` and
+    ``tls_key`` are PEM, empty without TLS.
     """
 
-    issuer: str
-    audience: str
-    keys: Secret
-    keys_path: str
-    keys_form: Literal["jwks", "pem"]
+    issuers: tuple[TrustedIssuer, ...]
+    authorities: Secret
     master_keys: Secret
     dsn: Secret
     certificate: Secret

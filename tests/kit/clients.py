@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -227,9 +228,11 @@ class Response:
 class HttpClient:
     """Commands over plain HTTP, each on a connection of its own."""
 
-    def __init__(self, url: str, token: str | None = None, *, device: str | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, *, device: str | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
         self._address = urlsplit(url)
-        self._headers = headers(token, device)
+        self._headers = headers(token, device) | dict(more or {})
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Any request at all. ``body`` is sent as JSON."""

@@ -96,6 +96,7 @@ class Worker:
                     relations=self.relations,
                     limits=Limits(),
                     tokens=Tokens(),
+                    token_reader=None,
                     groups=groups or Groups(),
                     presence=PresenceSettings(),
                     rhythm=Rhythm(reactor, failed.append),

@@ -6,8 +6,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from chatd.settings import Secret, Settings
+from chatd.settings_issuers import IssuerSettings
 from chatd.workers.control import Family
-from chatd.workers.orders import Credentials, Order
+from chatd.workers.orders import Credentials, Order, TrustedIssuer
 from chatd.workers.run import TICK_S, Watcher
 
 
@@ -17,11 +18,8 @@ def order(name: str = "first", settings: Settings | None = None) -> Order:
     return Order(
         settings=settings or Settings(),
         credentials=Credentials(
-            issuer=name,
-            audience="chat",
-            keys=nothing,
-            keys_path="",
-            keys_form="jwks",
+            issuers=(TrustedIssuer(configured=IssuerSettings(name=name, audience="chat"), keys=nothing),),
+            authorities=nothing,
             master_keys=nothing,
             dsn=nothing,
             certificate=nothing,
@@ -36,7 +34,7 @@ class MemoryProcess:
     def __init__(self, pid: int, number: int, order: Order, watcher: Watcher) -> None:
         self.pid = pid
         self.number = number
-        self.order = order.credentials.issuer
+        self.order = order.credentials.issuers[0].configured.name
         self.ready = False
         self.hangs = False
         self.told_to_stop = 0

@@ -21,7 +21,7 @@ class AuthService:
         return self._key.public_jwks()
 
     def token(self, user: str, *, lifetime: float = 3600.0, **claims: str) -> str:
-        """A token of ``user``; with a negative lifetime, one that has expired. ``claims``: ``name`` and ``picture``."""
+        """A token of ``user``; with a negative lifetime, one that has expired. ``claims``: ``name`` and others."""
         now = time.time() - (3600 if lifetime < 0 else 0)
         return self._key.mint(
             user,

@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from chatd.bus.local import LocalBus
 from chatd.contacts.memory import MemoryContacts
-from chatd.errors import OutcomeUnknown
+from chatd.errors import OutcomeUnknown, Unauthorized
 from chatd.handlers.assembly import Parts, Stores, assemble
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
-from chatd.interfaces import IRelations
-from chatd.records import ConversationKind, Draft, Entry
+from chatd.interfaces import IRelations, ITokenReader
+from chatd.records import Claims, ConversationKind, Draft, Entry
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.settings import ContactPolicy, Groups, Limits, PresenceSettings, Search, Tokens
@@ -71,6 +72,22 @@ class FaultyConversations(MemoryConversations):
         if fault == LOST:
             raise OutcomeUnknown
         return entries
+
+
+@implementer(ITokenReader)
+class TokenReader:
+    """Recognises ``token-of-<user>-on-<device>``, which is its own ``jti`` and ends in the year 2096.
+
+    That of nobody's device has none.
+    """
+
+    async def recognise(self, token: str) -> Claims:
+        parts = token.removeprefix("token-of-").split("-on-")
+        if len(parts) != 2:
+            raise Unauthorized
+        return Claims(
+            user=parts[0], issuer="https://auth.example.com", expires_at=4e9, token_id=token if parts[1] else None
+        )
 
 
 class Chat:
@@ -154,6 +171,7 @@ class Chat:
                     limits=msgspec.structs.replace(LIMITS, **limits),
                     tokens=Tokens(),
                     groups=groups or Groups(),
+                    token_reader=TokenReader(),
                     now=lambda: self.now,
                     presence=presence or PresenceSettings(),
                     rhythm=self.rhythm,
@@ -207,6 +225,7 @@ class Asker:
         self.user = user
         self.device = device
         self.token_id: str | None = f"token-of-{user}-on-{device}"
+        self.scopes: frozenset[str] = frozenset()
         self.lanes = Lanes()
 
     @property

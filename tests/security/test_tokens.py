@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from chatd.errors import Unauthorized
 from chatd.records import Claims
 from chatd.security.jwks import KeySet, KeySetError
-from chatd.security.tokens import Issuer, SigningKey, TokenRefused, TokenVerifier
+from chatd.security.tokens import Issuer, KeysMissing, SigningKey, TokenRefused, TokenVerifier, UnknownKey
 
 NOW = 1_800_000_000.0
 ISSUER = "https://auth.example/"
@@ -488,3 +488,73 @@ def test_a_signing_key_shows_its_secret_in_to_jwk_alone() -> None:
     assert secret not in repr(SIGNER)
     assert secret not in SIGNER.public_jwks().decode()
     assert set(json.loads(SIGNER.public_jwks())["keys"][0]) == {"kty", "crv", "x", "kid", "use", "alg"}
+
+
+# -- keys that come later, and what an issuer says itself --
+
+
+def test_before_an_issuers_keys_are_had_there_is_no_verdict_on_its_tokens():
+    verifier = TokenVerifier([Issuer(ISSUER, "chatd", None)], clock=lambda: NOW)
+    token = signed(HEADER, CLAIMS)
+    with pytest.raises(KeysMissing) as caught:
+        verifier.verify(token)
+    assert (caught.value.retryable, caught.value.issuer) == (True, ISSUER)
+    verifier.replace_keys(ISSUER, KeySet.from_jwks(SIGNER.public_jwks()))
+    assert verifier.verify(token).user == "alice"
+
+
+def test_replaced_keys_count_at_once_and_the_old_ones_no_longer():
+    verifier = TokenVerifier([Issuer(ISSUER, "chatd", KeySet.from_jwks(SIGNER.public_jwks()))], clock=lambda: NOW)
+    verifier.replace_keys(ISSUER, KeySet.from_jwks(OTHER.public_jwks()))
+    with pytest.raises(UnknownKey) as caught:
+        verifier.verify(signed(HEADER, CLAIMS))
+    assert caught.value.issuer == ISSUER
+    assert verifier.verify(signed(HEADER | {"kid": OTHER.kid}, CLAIMS, OTHER)).user == "alice"
+
+
+@pytest.mark.parametrize("times", [{"exp": NOW - 1}, {"nbf": NOW + 999}, {"iat": NOW + 999}])
+def test_a_token_is_recognised_whenever_it_holds(times):
+    token = signed(HEADER, CLAIMS | times)
+    with pytest.raises(TokenRefused):
+        VERIFIER.verify(token)
+    assert VERIFIER.recognise(token).user == "alice"
+    with pytest.raises(TokenRefused):
+        VERIFIER.recognise(signed(HEADER, CLAIMS | times, OTHER))
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scope": "openid chatd:revoke"}, {"chatd:revoke"}),
+        ({"scp": ["chatd:act"]}, {"chatd:act"}),
+        ({"scope": 7, "scp": None}, set()),
+        ({"scope": {"chatd:act": True}}, set()),
+    ],
+)
+def test_scopes_are_read_and_odd_ones_are_no_reason_to_refuse(claims, scopes):
+    assert VERIFIER.verify(signed(HEADER, CLAIMS | claims)).scopes == scopes
+
+
+VOUCHED = {"active": True, **CLAIMS}
+
+
+def test_what_an_issuer_says_of_a_token_is_held_to_the_same_rules():
+    claims = VERIFIER.vouched(VOUCHED | {"scope": "chatd:act"}, ISSUER, "chatd")
+    assert (claims.user, claims.expires_at, claims.token_id, claims.scopes) == ("alice", NOW + 60, "t1", {"chatd:act"})
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *(without(VOUCHED, name) for name in ("iss", "aud", "sub", "exp")),
+        VOUCHED | {"iss": "https://other.example"},
+        VOUCHED | {"aud": "another"},
+        VOUCHED | {"exp": NOW},
+        VOUCHED | {"nbf": NOW + 999},
+        *(VOUCHED | {"sub": name} for name in UNFIT_NAMES),
+        *(VOUCHED | {"exp": time} for time in UNFIT_TIMES),
+    ],
+)
+def test_what_it_leaves_out_or_contradicts_makes_no_token(members):
+    with pytest.raises(TokenRefused):
+        VERIFIER.vouched(members, ISSUER, "chatd")

@@ -57,7 +57,7 @@ async def test_what_it_cannot_go_on_with_is_one_line_and_exit_status_1(watching:
     await until(lambda: watching.endings)
     assert watching.endings == [("exit status 1", False)]
     (line,) = [line for line in logged if "cannot go on" in line]
-    assert line.startswith("[worker 1 chatd.workers.ending#critical] chatd cannot go on: tokens")
+    assert line.startswith("[worker 1 chatd.workers.ending#critical] chatd cannot go on: encryption.master_keys")
     assert "Traceback" not in "".join(logged)
     with pytest.raises(CancelledError):
         await process.measure()

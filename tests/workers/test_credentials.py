@@ -33,7 +33,7 @@ def test_what_was_read_is_used_whatever_becomes_of_the_files(settings: Settings,
         (tmp_path / name).unlink()
     secrets = credentials.opened(order)
     assert secrets.tls is not None
-    assert (secrets.issuer.name, secrets.issuer.audience) == (ISSUER, AUDIENCE)
+    assert [(one.name, one.audience) for one in secrets.issuers] == [(ISSUER, AUDIENCE)]
 
 
 def test_without_a_certificate_there_is_no_tls(settings: Settings) -> None:
@@ -44,7 +44,7 @@ def test_without_a_certificate_there_is_no_tls(settings: Settings) -> None:
 def test_a_try_out_has_its_own(tmp_path: Path) -> None:
     identity = development.prepare(tmp_path, lambda: 0.0)
     secrets = credentials.opened(credentials.order(Settings(dev=True), identity))
-    assert (secrets.issuer.name, secrets.issuer.audience) == (identity.issuer, identity.audience)
+    assert [(one.name, one.audience) for one in secrets.issuers] == [(identity.issuer, identity.audience)]
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_one_public_key_in_pem_serves_as_well(settings: Settings, tmp_path: Path
     (tmp_path / "key.pub").write_bytes(pem)
     tokens = Tokens(issuer=ISSUER, audience=AUDIENCE, pem_file=str(tmp_path / "key.pub"))
     order = credentials.order(msgspec.structs.replace(settings, tokens=tokens), None)
-    assert credentials.opened(order).issuer.name == ISSUER
+    assert [one.name for one in credentials.opened(order).issuers] == [ISSUER]

@@ -1,0 +1,24 @@
+"""Tokens that the product revokes, in memory."""
+
+from typing import Any
+
+from chatd.devices import Revocation, RevokeTokens
+from chatd.records import Entry
+from chatd.store.memory_devices import DeviceTables
+
+
+def revoke_tokens(database: Any, effect: RevokeTokens, entry: Entry) -> None:
+    """Write :class:`~chatd.devices.RevokeTokens`."""
+    tables: DeviceTables = database.device_tables
+    before = tables.revocations.get((effect.user, None, effect.token_id))
+    covered = before is None or effect.issued_until >= before[1].issued_until
+    tables.revoke(
+        entry.time,
+        Revocation(
+            user=effect.user,
+            token_id=effect.token_id,
+            issued_until=effect.issued_until,
+            kept_until=effect.kept_until,
+            spared=None if covered or before is None else before[1].spared,
+        ),
+    )
