@@ -128,7 +128,7 @@ def build_worker(
     revocations = Revocations()
     gateway = Gateway(
         router=router,
-        verifier=RevocableTokens(identity.verifier, revocations),
+        verifier=RevocableTokens(identity.verifier, revocations, reactor),
         revocations=revocations,
         hub=hub,
         admission=Admission(
@@ -139,8 +139,7 @@ def build_worker(
         settings=settings,
         reactor=reactor,
         now=time.time,
-        # Before the revocations are known no token is taken.
-        ready=lambda: worker.ready and revocations.known,
+        ready=lambda: worker.ready,
         features=tuple(declaration.name for declaration in router.declarations),
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
@@ -166,6 +165,8 @@ def build_worker(
         broken=broken,
         metrics=figures,
         watches=(identity, watch, introspecting),
+        # Before they are known no token is taken.
+        equipped=lambda: revocations.known,
         rhythm=rhythm,
         bus=wiring.carrier,
     )

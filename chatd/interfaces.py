@@ -256,6 +256,12 @@ class IReactionStore(Interface):
         Whether ``reader`` sees the messages is not looked at.
         """
 
+    def page(page: Page) -> Awaitable[tuple[list[KeptMessage], list[Tally]]]:
+        """A page of messages as :meth:`ILogStore.messages` gives it, and the reactions to what it shows of them.
+
+        Once there is the one, the other is not waited for in line: a page takes much memory.
+        """
+
     def reactions(conversation: str, seq: int, *, after: int, limit: int, mark: bytes | None) -> Awaitable[list[Entry]]:
         """At most ``limit`` entries behind ``after`` by which somebody reacts to the message at ``seq``, in order.
 

@@ -147,7 +147,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             max_all=parts.limits.max_emojis,
         ),
         Hidden(parts.log, stores.log, authors),
-        History(stores.log, directory, reader, Tallies(stores.reactions, reader)),
+        History(directory, reader, Tallies(stores.reactions, reader)),
         Conversations(
             stores.reading,
             parts.relations,

@@ -13,8 +13,7 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageContent, MessageId, PageSize
 from chatd.handlers.tallies import ReactionCount, Tallies
-from chatd.interfaces import ILogStore
-from chatd.records import Entry, KeptMessage, Page
+from chatd.records import KeptMessage, Page, Tally
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
@@ -95,17 +94,17 @@ class MessageList(Reply, frozen=True, kw_only=True):
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """Some messages at one end of a page, and whether there are more beyond."""
+    """Some messages at one end of a page, the reactions to them, and whether there are more beyond."""
 
     messages: list[KeptMessage]
+    tallies: list[Tally]
     more: bool
 
 
 class History:
     """The commands that read messages."""
 
-    def __init__(self, store: ILogStore, directory: Directory, reader: Reader, tallies: Tallies) -> None:
-        self._store = store
+    def __init__(self, directory: Directory, reader: Reader, tallies: Tallies) -> None:
         self._directory = directory
         self._reader = reader
         self._tallies = tallies
@@ -131,32 +130,27 @@ class History:
             half = ask.limit // 2
             older = await read(0, ask.around, half, newest=True)
             newer = await read(ask.around - 1, MAX_INTEGER, ask.limit - half, newest=False)
-            return await self._page(caller, older.messages + newer.messages, older=older.more, newer=newer.more)
+            return await self._page(older, newer, older=older.more, newer=newer.more)
         if ask.after is not None:
             newer = await read(ask.after, MAX_INTEGER, ask.limit, newest=False)
-            return await self._page(caller, newer.messages, older=ask.after > 0, newer=newer.more)
+            return await self._page(newer, older=ask.after > 0, newer=newer.more)
         older = await read(0, MAX_INTEGER if ask.before is None else ask.before, ask.limit, newest=True)
-        return await self._page(caller, older.messages, older=older.more, newer=ask.before is not None)
+        return await self._page(older, older=older.more, newer=ask.before is not None)
 
     async def _read(self, caller: Caller, conversation: str, low: int, high: int, limit: int, *, newest: bool) -> _Part:
         """At most ``limit`` messages, and whether there are more."""
         page = Page(conversation=conversation, reader=caller.user, low=low, high=high, limit=limit + 1, newest=newest)
-        found = await self._store.messages(page)
+        found, tallies = await self._tallies.page(page)
         kept = found[len(found) - limit :] if newest and len(found) > limit else found[:limit]
-        return _Part(messages=kept, more=len(found) > limit)
+        return _Part(messages=kept, tallies=tallies, more=len(found) > limit)
 
-    async def _page(self, caller: Caller, found: list[KeptMessage], *, older: bool, newer: bool) -> HistoryPage:
-        return HistoryPage(messages=await self._messages(caller, found), older=older, newer=newer)
+    async def _page(self, *parts: _Part, older: bool, newer: bool) -> HistoryPage:
+        messages = [kept for part in parts for kept in part.messages]
+        tallies = [tally for part in parts for tally in part.tallies]
+        return HistoryPage(messages=await self._opened(messages, tallies), older=older, newer=newer)
 
-    async def _messages(self, caller: Caller, found: list[KeptMessage]) -> list[Message]:
-        reactions = await self._reactions(caller, [kept.entry for kept in found if not kept.entry.withheld])
-        return await messages_now(self._reader, found, reactions)
-
-    async def _reactions(self, caller: Caller, entries: list[Entry]) -> dict[int, list[ReactionCount]]:
-        """By ``seq``; the messages are all of one conversation."""
-        if not entries:
-            return {}
-        return await self._tallies.of(caller.user, entries[0].conversation, [entry.seq for entry in entries])
+    async def _opened(self, messages: Sequence[KeptMessage], tallies: Sequence[Tally]) -> list[Message]:
+        return await messages_now(self._reader, messages, await self._tallies.shown(tallies))
 
     @command(
         Thread,
@@ -194,8 +188,8 @@ class History:
             thread=thread,
             pinned=pinned,
         )
-        found = await self._store.messages(page)
-        return MessageList(messages=await self._messages(caller, found[: ask.limit]), newer=len(found) > ask.limit)
+        found, tallies = await self._tallies.page(page)
+        return MessageList(messages=await self._opened(found[: ask.limit], tallies), newer=len(found) > ask.limit)
 
 
 async def messages_now(

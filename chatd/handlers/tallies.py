@@ -9,7 +9,7 @@ from msgspec import Meta
 from chatd.handlers.kinds import Reader
 from chatd.handlers.reactions import ReactionContent
 from chatd.interfaces import IReactionStore
-from chatd.records import Tally
+from chatd.records import KeptMessage, Page, Tally
 from chatd.wire.types import Emoji
 
 
@@ -22,15 +22,18 @@ class ReactionCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Tallies:
-    """Reads and opens what there is on messages."""
+    """Reads pages of messages with what there is on them, and opens that."""
 
     def __init__(self, store: IReactionStore, reader: Reader) -> None:
         self._store = store
         self._reader = reader
 
-    async def of(self, user: str, conversation: str, seqs: Sequence[int]) -> dict[int, list[ReactionCount]]:
+    async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
+        """See :class:`~chatd.interfaces.IReactionStore`."""
+        return await self._store.page(page)
+
+    async def shown(self, tallies: Sequence[Tally]) -> dict[int, list[ReactionCount]]:
         """By message, the emojis on it, those first that were there first. Nothing of one that cannot be opened."""
-        tallies = await self._store.tallies(conversation, user, seqs)
         shown: dict[int, list[ReactionCount]] = {}
         for tally, emoji in zip(tallies, await self._emojis(tallies), strict=True):
             if emoji is not None:

@@ -1,6 +1,6 @@
 """Which tokens are no longer taken, as far as this worker has been told."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 from chatd.devices import Revocation
@@ -17,14 +17,23 @@ class Revocations:
         self._devices: dict[tuple[str, str], Revocation] = {}
         self._users: dict[str, Revocation] = {}
         self.known = False
+        self._waiting: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         return len(self._tokens) + len(self._devices) + len(self._users)
 
+    def when_known(self, call: Callable[[], None]) -> None:
+        """Call back once they are known, which they are not yet."""
+        self._waiting.append(call)
+
     def learn(self, revocations: Iterable[Revocation]) -> set[str]:
         """Take in what was read, perhaps once more; whose tokens are concerned that were not before."""
+        concerned = {one.user for one in revocations if self._keep(one)}
         self.known = True
-        return {one.user for one in revocations if self._keep(one)}
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+        return concerned
 
     def _keep(self, one: Revocation) -> bool:
         if one.token_id is not None:

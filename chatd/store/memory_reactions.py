@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from chatd.interfaces import IReactionStore
-from chatd.records import Entry, Hiding, Reaction, Tally
+from chatd.interfaces import ILogStore, IReactionStore
+from chatd.records import Entry, Hiding, KeptMessage, Page, Reaction, Tally
 from chatd.store.reacted import SAMPLES, Marks, Reactor
 
 if TYPE_CHECKING:
@@ -50,12 +50,19 @@ def _count(reacted: Reacted, mark: bytes) -> int:
 class MemoryReactions:
     """See :class:`~chatd.interfaces.IReactionStore`."""
 
-    def __init__(self, database: "MemoryDatabase") -> None:
+    def __init__(self, database: "MemoryDatabase", log: ILogStore) -> None:
         self._database = database
+        self._log = log
 
     async def tallies(self, conversation: str, reader: str, seqs: Sequence[int]) -> list[Tally]:
         """See :class:`~chatd.interfaces.IReactionStore`."""
         return [tally for seq in sorted(set(seqs)) for tally in self._tallies(conversation, reader, seq)]
+
+    async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
+        """See :class:`~chatd.interfaces.IReactionStore`."""
+        found = await self._log.messages(page)
+        shown = [one.entry.seq for one in found if not one.entry.withheld]
+        return found, await self.tallies(page.conversation, page.reader, shown)
 
     def _tallies(self, conversation: str, reader: str, seq: int) -> Iterator[Tally]:
         reacted = self._database.reactions.get((conversation, seq), {})

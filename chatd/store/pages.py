@@ -1,5 +1,6 @@
 """How messages are read as they are now."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from chatd.records import Entry, KeptMessage, Page
@@ -47,7 +48,12 @@ PINNED = " AND m.pinned_seq IS NOT NULL AND m.pinned_seq <= (SELECT high FROM vi
 
 async def read_messages(pool: Pool, page: Page) -> list[KeptMessage]:
     """One page by ``seq``."""
-    messages = [read_kept(row) for row in await pool.query(statement(page), parameters(page))]
+    return kept(page, await pool.query(statement(page), parameters(page)))
+
+
+def kept(page: Page, rows: Iterable[tuple[Any, ...]]) -> list[KeptMessage]:
+    """The messages of a page, by ``seq``, from the rows of its statement."""
+    messages = [read_kept(row) for row in rows]
     return messages[::-1] if page.newest else messages
 
 

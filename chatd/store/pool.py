@@ -28,7 +28,7 @@ from chatd.store.connection import Bounds, Connection, complete_dsns
 from chatd.store.failures import RETRY_AFTER_MS, NotSent, SessionError, is_repeatable, told
 from chatd.store.line import Line
 from chatd.store.slot import Slot
-from chatd.store.transaction import Interaction, P, T, rows, transact
+from chatd.store.transaction import Cursor, Interaction, P, T, rows, transact
 
 log = Logger()
 
@@ -130,6 +130,17 @@ class Pool(Service):
             return rows(await connection.run(sql, params))
 
         return await self._lend(once, writes=writes, retry=retry)
+
+    async def several(self, reading: Interaction[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``reading(cursor, ...)``, an ``async def`` that only reads, on one connection without a transaction.
+
+        It may be run several times. Raises what it raised or what `chatd.store.failures` lists.
+        """
+
+        async def once(connection: Connection) -> T:
+            return await reading(Cursor(connection), *args, **kwargs)
+
+        return await self._lend(once, writes=False, retry=True)
 
     async def interact(self, interaction: Interaction[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``interaction(cursor, ...)``, an ``async def``, as one transaction, and give what it returns.

@@ -54,7 +54,7 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         log=MemoryLog(database),
         conversations=MemoryConversations(database),
         keys=MemoryKeys(database),
-        reactions=MemoryReactions(database),
+        reactions=MemoryReactions(database, MemoryLog(database)),
         reading=MemoryReading(database),
         devices=MemoryDevices(database),
         groups=MemoryGroups(database),

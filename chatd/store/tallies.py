@@ -1,16 +1,18 @@
 """How reactions are read in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zope.interface import implementer
 
 from chatd.interfaces import IReactionStore
-from chatd.records import Entry, Tally
+from chatd.records import Entry, KeptMessage, Page, Tally
+from chatd.store import pages
 from chatd.store.arrays import plain_array
-from chatd.store.pages import read_entry
+from chatd.store.pages import kept, read_entry
 from chatd.store.pool import Pool
 from chatd.store.reacted import SAMPLES
+from chatd.store.transaction import Cursor
 
 # What it costs depends on how many emojis there are on the messages, not on how many people have put them there.
 TALLIES = f"""
@@ -47,14 +49,11 @@ class PostgresReactions:
 
     async def tallies(self, conversation: str, reader: str, seqs: Sequence[int]) -> list[Tally]:
         """See :class:`~chatd.interfaces.IReactionStore`."""
-        parameters = {"conversation": conversation, "reader": reader, "seqs": plain_array(seqs)}
-        found: dict[tuple[int, bytes], list[tuple[Any, ...]]] = {}
-        for row in await self._pool.query(TALLIES, parameters):
-            found.setdefault((row[0], bytes(row[1])), []).append(row)
-        return [
-            Tally(target=target, count=rows[0][2], mine=rows[0][3], samples=tuple(read_entry(row[4:]) for row in rows))
-            for (target, _), rows in found.items()
-        ]
+        return _tallies(await self._pool.query(TALLIES, _parameters(conversation, reader, seqs)))
+
+    async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
+        """See :class:`~chatd.interfaces.IReactionStore`."""
+        return await self._pool.several(_page, page)
 
     async def reactions(
         self, conversation: str, seq: int, *, after: int, limit: int, mark: bytes | None
@@ -63,3 +62,25 @@ class PostgresReactions:
         statement = REACTIONS.format(narrowed="" if mark is None else ONE_MARK)
         parameters = {"conversation": conversation, "target": seq, "after": after, "limit": limit, "mark": mark}
         return [read_entry(row) for row in await self._pool.query(statement, parameters)]
+
+
+async def _page(cursor: Cursor, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
+    found = kept(page, await cursor.query(pages.statement(page), pages.parameters(page)))
+    shown = [one.entry.seq for one in found if not one.entry.withheld]
+    if not shown:
+        return found, []
+    return found, _tallies(await cursor.query(TALLIES, _parameters(page.conversation, page.reader, shown)))
+
+
+def _parameters(conversation: str, reader: str, seqs: Sequence[int]) -> dict[str, object]:
+    return {"conversation": conversation, "reader": reader, "seqs": plain_array(seqs)}
+
+
+def _tallies(rows: Iterable[tuple[Any, ...]]) -> list[Tally]:
+    found: dict[tuple[int, bytes], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        found.setdefault((row[0], bytes(row[1])), []).append(row)
+    return [
+        Tally(target=target, count=rows[0][2], mine=rows[0][3], samples=tuple(read_entry(row[4:]) for row in rows))
+        for (target, _), rows in found.items()
+    ]

@@ -41,8 +41,9 @@ class Worker(Service):
     """Serves on ``endpoints`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
-    the database is there. ``listening`` is told once clients find it there. ``broken`` is told why this worker cannot
-    go on: a port that is taken, a database that this version may not touch.
+    the database is there, and ``equipped`` is whether they have brought what is needed. ``listening`` is told once
+    clients find it there. ``broken`` is told why this worker cannot go on: a port that is taken, a database that this
+    version may not touch.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Worker(Service):
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
         watches: Sequence[Watch] = (),
+        equipped: Callable[[], bool] = lambda: True,
         rhythm: Service | None = None,
         bus: IService | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class Worker(Service):
         self._broken = broken
         self._metrics = metrics
         self._watches = watches
+        self._equipped = equipped
         self._rhythm = rhythm or Service()
         self._bus = bus
         self._ports: list[IListeningPort] = []
@@ -82,7 +85,7 @@ class Worker(Service):
     @property
     def ready(self) -> bool:
         """Whether commands can be carried out now."""
-        return bool(self.running) and self._pool.ready
+        return bool(self.running) and self._pool.ready and self._equipped()
 
     def startService(self) -> None:
         """Listen, and begin to prepare the database; neither is waited for."""

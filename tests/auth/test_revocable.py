@@ -1,15 +1,16 @@
 """Tokens that hold are taken until they are revoked."""
 
 import pytest
+from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from chatd.auth.revocable import RevocableTokens
+from chatd.auth.revocable import PATIENCE_SECONDS, RevocableTokens
 from chatd.devices import Revocation
 from chatd.errors import Unauthorized, Unavailable
 from chatd.interfaces import ITokenVerifier
 from chatd.records import Claims
 from chatd.state.revocations import Revocations
-from tests.kit.at_once import at_once
+from tests.kit.at_once import at_once, watch
 
 
 class Verifier:
@@ -27,19 +28,33 @@ def revocations():
 
 
 @pytest.fixture
-def tokens(revocations):
-    return RevocableTokens(Verifier(), revocations)
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def tokens(revocations, clock):
+    return RevocableTokens(Verifier(), revocations, clock)
 
 
 def test_it_keeps_the_seam(tokens):
     assert verifyObject(ITokenVerifier, tokens)
 
 
-def test_nothing_is_taken_before_the_revocations_are_known(tokens, revocations):
-    with pytest.raises(Unavailable):
-        at_once(tokens.verify("good", "phone"))
+def test_tokens_wait_until_the_revocations_are_known(tokens, revocations):
+    good, revoked = watch(tokens.verify("good", "phone")), watch(tokens.verify("good", "tablet"))
     with pytest.raises(Unauthorized):
         at_once(tokens.verify("bad", "phone"))
+    assert not good.ended
+    revocations.learn([Revocation(user="alice", device="tablet", issued_until=100.0, kept_until=1e9)])
+    assert good.result.user == "alice"
+    assert isinstance(revoked.error, Unauthorized)
+
+
+def test_where_that_takes_long_nothing_is_taken_and_they_may_try_again(tokens, revocations, clock):
+    waiting = watch(tokens.verify("good", "phone"))
+    clock.advance(PATIENCE_SECONDS)
+    assert isinstance(waiting.error, Unavailable)
     revocations.learn([])
     assert at_once(tokens.verify("good", "phone")).user == "alice"
 
