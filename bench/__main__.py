@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import catchup, connects, direct, memory
+from bench import catchup, connects, direct, fanout, memory
 from bench.database import check_durable
 from bench.errors import BenchError
 from bench.findings import Findings
@@ -26,6 +26,7 @@ _SCENARIOS: Mapping[str, Callable[[Stage], Findings]] = {
     "connect": connects.run,
     "memory": memory.run,
     "catchup": catchup.run,
+    "fanout": fanout.run,
 }
 
 

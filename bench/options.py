@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "fanout")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -17,6 +17,7 @@ direct   messages from one person to another, durable, acknowledged and delivere
 connect  handshakes with a token, up to the greeting, against bare handshakes
 memory   resident memory for each idle connection
 catchup  events a second for somebody who was away, against Autobahn pushing as many texts
+fanout   deliveries a second to the members of a group, against Autobahn broadcasting prepared frames
 """
 _EPILOG = """\
 Everything goes over loopback and every load ends by itself. The table comes on standard output, progress on standard
@@ -42,6 +43,9 @@ class Options:
     idle: int = 2000
     missed: int = 100_000
     conversations: int = 20
+    members: int = 500
+    senders: int = 10
+    outstanding: int = 1
     folder: Path | None = None
 
 
@@ -77,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--idle", type=_Between(1, 8000), metavar="N", help=f"memory: idle connections ({usual.idle})")
     add("--missed", type=_Between(100, 2_000_000), metavar="N", help=f"catchup: events ({usual.missed})")
     add("--conversations", type=_Between(1, 1000), metavar="N", help=f"catchup: spread over ({usual.conversations})")
+    add("--members", type=_Between(2, 8000), metavar="N", help=f"fanout: members of the group ({usual.members})")
+    add("--senders", type=_Between(1, 100), metavar="N", help=f"fanout: those who send ({usual.senders})")
+    add("--outstanding", type=_Between(1, 100), metavar="N", help=f"fanout: messages under way ({usual.outstanding})")
     add("--folder", type=Path, metavar="PATH", help="existing folder to keep the database in (the temporary one)")
     return parser
 
