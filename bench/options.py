@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup", "fanout")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "fanout", "history")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -18,6 +18,7 @@ connect  handshakes with a token, up to the greeting, against bare handshakes
 memory   resident memory for each idle connection
 catchup  events a second for somebody who was away, against Autobahn pushing as many texts
 fanout   deliveries a second to the members of a group, against Autobahn broadcasting prepared frames
+history  pages of a long log, against those of a short one
 """
 _EPILOG = """\
 Everything goes over loopback and every load ends by itself. The table comes on standard output, progress on standard
@@ -46,10 +47,11 @@ class Options:
     members: int = 500
     senders: int = 10
     outstanding: int = 1
+    history: int = 1_000_000
     folder: Path | None = None
 
 
-_QUICK = Options(rounds=1, seconds=2.0, warm_up=0.5, connects=500, idle=500, missed=20_000)
+_QUICK = Options(rounds=1, seconds=2.0, warm_up=0.5, connects=500, idle=500, missed=20_000, history=200_000)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--members", type=_Between(2, 8000), metavar="N", help=f"fanout: members of the group ({usual.members})")
     add("--senders", type=_Between(1, 100), metavar="N", help=f"fanout: those who send ({usual.senders})")
     add("--outstanding", type=_Between(1, 100), metavar="N", help=f"fanout: messages under way ({usual.outstanding})")
+    add("--history", type=_Between(2000, 20_000_000), metavar="N", help=f"history: the longest log ({usual.history})")
     add("--folder", type=Path, metavar="PATH", help="existing folder to keep the database in (the temporary one)")
     return parser
 
