@@ -11,62 +11,78 @@ from bench.frames import frame
 from bench.poller import Poller
 
 _WITHIN_S = 60.0
+_OK = b'"type":"ok"'
+_HEAD_BYTES = 64
 
 
 class Asker:
     """Asks on ``connection``; events that come meanwhile go to ``heard``, and nowhere without it."""
 
     def __init__(self, connection: Connection, heard: Callable[[bytes], None] | None = None) -> None:
-        self._connection = connection
+        self.connection = connection
         self._heard = heard
         self._id = 0
-        self._reply = b""
+        self.reply = b""
 
     def ask(self, type: str, **fields: Any) -> dict[str, Any]:
         """The reply; raises Violation where it is an error."""
-        reply: dict[str, Any] = json.loads(self._asked(type, fields)[0])
-        if reply["type"] != "ok":
-            raise Violation(f"{type} was refused: {reply}")
+        self.time(type, **fields)
+        reply: dict[str, Any] = json.loads(self.reply)
         return reply
 
     def time(self, type: str, **fields: Any) -> float:
-        """Seconds until the reply had come."""
-        reply, seconds = self._asked(type, fields)
-        if b'"type":"ok"' not in reply[:64]:
-            raise Violation(f"{type} was refused: {reply[:400]!r}")
-        return seconds
+        """Seconds until the reply had come; raises Violation where it is an error."""
+        return ask_together([self], type, **fields)
 
-    def _asked(self, type: str, fields: dict[str, Any]) -> tuple[bytes, float]:
+    def send(self, type: str, fields: dict[str, Any]) -> None:
+        """Ask without waiting."""
         self._id += 1
-        command = {"id": self._id, "type": type, **fields}
-        self._reply = b""
-        poller = Poller()
-        poller.watch(self._connection, self._read)
-        begun = perf_counter()
-        try:
-            self._connection.send(frame(json.dumps(command).encode()))
-            while not self._reply:
-                if perf_counter() - begun > _WITHIN_S:
-                    raise BenchError(f"{type} was not answered within {_WITHIN_S:.0f} s")
-                poller.wait(1.0)
-            return self._reply, perf_counter() - begun
-        finally:
-            poller.close()
+        self.reply = b""
+        self.connection.send(frame(json.dumps({"id": self._id, "type": type, **fields}).encode()))
 
-    def _read(self) -> None:
-        batch = self._connection.receive()
+    def read(self) -> None:
+        """There is something to read."""
+        batch = self.connection.receive()
         head = b'{"id":%d,' % self._id
         for start, stop in batch.spans:
             text = batch.data[start:stop]
             if text.startswith(head):
-                self._reply = text
+                self.reply = text
             elif self._heard is not None:
                 self._heard(text)
 
 
-def found_group(owner: Asker, people: Sequence[str], at_once: int = 500) -> tuple[str, int]:
+def ask_together(askers: Sequence[Asker], type: str, **fields: Any) -> float:
+    """All ask the same: seconds until the last of them has its reply. Raises Violation where one is an error."""
+    poller = Poller()
+    begun = perf_counter()
+    try:
+        for asker in askers:
+            poller.watch(asker.connection, asker.read)
+            asker.send(type, fields)
+        while not all(asker.reply for asker in askers):
+            if perf_counter() - begun > _WITHIN_S:
+                raise BenchError(f"{type} was not answered within {_WITHIN_S:.0f} s")
+            poller.wait(1.0)
+        seconds = perf_counter() - begun
+    finally:
+        poller.close()
+    for asker in askers:
+        if _OK not in asker.reply[:_HEAD_BYTES]:
+            raise Violation(f"{type} was refused: {asker.reply[:400]!r}")
+    return seconds
+
+
+def drain(connections: Sequence[Connection]) -> None:
+    """Read and forget what has come to these."""
+    for connection in connections:
+        while connection.receive().data:
+            pass
+
+
+def found_group(owner: Asker, people: Sequence[str], at_once: int = 500, **rules: str) -> tuple[str, int]:
     """A new group of the owner and these: its conversation, and how many entries its log has."""
-    made = owner.ask("group.create", client_id="group", title="Everybody")
+    made = owner.ask("group.create", client_id="group", title="Everybody", rules=rules)
     seq = made["seq"]
     for first in range(0, len(people), at_once):
         users = list(people[first : first + at_once])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup", "fanout", "history")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "fanout", "history", "groups")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -19,6 +19,7 @@ memory   resident memory for each idle connection
 catchup  events a second for somebody who was away, against Autobahn pushing as many texts
 fanout   deliveries a second to the members of a group, against Autobahn broadcasting prepared frames
 history  pages of a long log, against those of a short one
+groups   commands in a large group, against those in a small one
 """
 _EPILOG = """\
 Everything goes over loopback and every load ends by itself. The table comes on standard output, progress on standard
@@ -48,6 +49,8 @@ class Options:
     senders: int = 10
     outstanding: int = 1
     history: int = 1_000_000
+    crowd: int = 9_900
+    online: int = 2000
     folder: Path | None = None
 
 
@@ -87,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--senders", type=_Between(1, 100), metavar="N", help=f"fanout: those who send ({usual.senders})")
     add("--outstanding", type=_Between(1, 100), metavar="N", help=f"fanout: messages under way ({usual.outstanding})")
     add("--history", type=_Between(2000, 20_000_000), metavar="N", help=f"history: the longest log ({usual.history})")
+    add("--crowd", type=_Between(200, 9900), metavar="N", help=f"groups: members of the large one ({usual.crowd})")
+    add("--online", type=_Between(51, 8000), metavar="N", help=f"groups: of whom are connected ({usual.online})")
     add("--folder", type=Path, metavar="PATH", help="existing folder to keep the database in (the temporary one)")
     return parser
 

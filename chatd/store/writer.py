@@ -7,12 +7,13 @@ closely. Everything else, and messages whose author's rights have changed meanwh
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
 from chatd.interfaces import IBus, ILog, ILogStore
-from chatd.records import Appended, Draft, Publication
+from chatd.records import Appended, Draft, Elsewhere, Publication
 from chatd.state.directory import Directory, RosterChanged
 from chatd.store.batcher import Batcher, Waiting
 from chatd.store.entries import placed, plain
@@ -84,7 +85,25 @@ class LogWriter:
             await self._store_all(plain, self._store.append)
         others = [pending for pending in batch if pending.verdict is None]
         if others:
-            await self._store_all(others, self._store.change)
+            await self._store_all(others, self._change)
+
+    async def _change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+        """With the rosters that are known by now: whoever is known need not be read again, however many they are."""
+        return await self._store.change([self._up_to_date(draft) for draft in drafts])
+
+    def _up_to_date(self, draft: Draft) -> Draft:
+        known = self._directory.known(draft.conversation)
+        if known is not None and known.access > draft.roster.access:
+            draft = replace(draft, roster=known)
+        if draft.elsewhere:
+            draft = replace(draft, elsewhere=tuple(map(self._up_to_date_elsewhere, draft.elsewhere)))
+        return draft
+
+    def _up_to_date_elsewhere(self, elsewhere: Elsewhere) -> Elsewhere:
+        known = self._directory.known(elsewhere.roster.conversation)
+        if known is None or known.access <= elsewhere.roster.access:
+            return elsewhere
+        return replace(elsewhere, roster=known)
 
     async def _store_all(self, batch: Sequence[Pending], store: Store) -> None:
         """Settle everything that ``store`` answers."""
@@ -134,7 +153,8 @@ class LogWriter:
         publications: list[Publication] = []
         for pending, verdict in zip(batch, verdicts, strict=True):
             if isinstance(verdict, Appended):
-                self._learn(pending.item, verdict)
+                if verdict.roster is not None:
+                    self._learn(pending.item, verdict)
                 publications += self._publications(pending.item, verdict, found=found)
             if verdict is not None:
                 pending.settle(verdict)
