@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
 from chatd.interfaces import IBus, ILog, ILogStore
-from chatd.records import Appended, Draft, Elsewhere, Publication
+from chatd.records import Appended, Draft, Publication, Roster
 from chatd.state.directory import Directory, RosterChanged
 from chatd.store.batcher import Batcher, Waiting
 from chatd.store.entries import placed, plain
@@ -88,22 +88,16 @@ class LogWriter:
             await self._store_all(others, self._change)
 
     async def _change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
-        """With the rosters that are known by now: whoever is known need not be read again, however many they are."""
+        """With the rosters that are known by now, so that they need not be read again, however many are in them."""
         return await self._store.change([self._up_to_date(draft) for draft in drafts])
 
     def _up_to_date(self, draft: Draft) -> Draft:
-        known = self._directory.known(draft.conversation)
-        if known is not None and known.access > draft.roster.access:
-            draft = replace(draft, roster=known)
-        if draft.elsewhere:
-            draft = replace(draft, elsewhere=tuple(map(self._up_to_date_elsewhere, draft.elsewhere)))
-        return draft
+        elsewhere = tuple(replace(one, roster=self._latest(one.roster)) for one in draft.elsewhere)
+        return replace(draft, roster=self._latest(draft.roster), elsewhere=elsewhere)
 
-    def _up_to_date_elsewhere(self, elsewhere: Elsewhere) -> Elsewhere:
-        known = self._directory.known(elsewhere.roster.conversation)
-        if known is None or known.access <= elsewhere.roster.access:
-            return elsewhere
-        return replace(elsewhere, roster=known)
+    def _latest(self, roster: Roster) -> Roster:
+        known = self._directory.known(roster.conversation)
+        return known if known is not None and known.access > roster.access else roster
 
     async def _store_all(self, batch: Sequence[Pending], store: Store) -> None:
         """Settle everything that ``store`` answers."""
