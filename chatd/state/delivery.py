@@ -188,8 +188,10 @@ class Delivery(Generic[Frame]):
         """Send an event that was read from the log; False where its conversation is no longer behind, or stale now."""
         if not self.is_behind(event.conversation):
             return False
-        if self._send(Outgoing(event)):
+        # For this connection alone, so it is encoded once anyway.
+        if self._outbox.event(self._form.encode(event)):
             return True
+        self._mark_stale(event.conversation)
         self._forget(event.conversation)
         return False
 
