@@ -47,6 +47,7 @@ class AudienceLane:
         self._unfinished: dict[int, int] = {}
         self._texts: list[bytes] = []
         self._order: list[int] = []
+        self._placed: set[int] = set()
         self._missing: list[int] = []
         self._got = [0] * len(members)
 
@@ -93,8 +94,9 @@ class AudienceLane:
     def _append(self, text: bytes) -> None:
         """A message has come to the first of them."""
         number = self.number(text, len(self._texts) + 1)
-        if number not in self._unfinished or number in self._order[-len(self._unfinished) :]:
+        if number not in self._unfinished or number in self._placed:
             raise Violation(f"this was not sent, or has come before: {_shown(text)}")
+        self._placed.add(number)
         self._texts.append(text)
         self._order.append(number)
         self._missing.append(len(self._members))
