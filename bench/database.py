@@ -7,13 +7,15 @@ import psycopg2
 
 from bench.errors import BenchError, Violation
 
-# Every log of two people must hold as many messages as its counter says, numbered from 1 without a hole.
+# Every log must hold as many entries as its counter says, numbered from 1 without a hole.
 _BROKEN_LOGS = """
 SELECT count(*) FROM chatd.conversations AS c
 LEFT JOIN (
-    SELECT conversation_id, count(*) AS messages, max(seq) AS last FROM chatd.messages GROUP BY conversation_id
-) AS m USING (conversation_id)
-WHERE c.kind = 'direct' AND (m.messages, m.last) IS DISTINCT FROM (c.last_seq, c.last_seq)
+    SELECT conversation_id, count(DISTINCT seq) AS entries, max(seq) AS last FROM (
+        SELECT conversation_id, seq FROM chatd.messages UNION ALL SELECT conversation_id, seq FROM chatd.changes
+    ) AS e GROUP BY conversation_id
+) AS e USING (conversation_id)
+WHERE (coalesce(e.entries, 0), coalesce(e.last, 0)) IS DISTINCT FROM (c.last_seq, c.last_seq)
 """
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 

@@ -12,7 +12,10 @@ _USERS = ("server", "PostgreSQL", "generator", OTHERS)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of both sides. ``ratio`` is chatd's to the other's; ``met`` is None where there is no target."""
+    """One figure of both sides. ``ratio`` is chatd's to the other's; ``met`` is None where there is no target.
+
+    Where chatd is measured beside itself, ``chatd`` is the larger case and ``bare`` the smaller.
+    """
 
     what: str
     chatd: float | None
@@ -34,12 +37,16 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """One scenario: a line that says what was done, its table, and everything behind it."""
+    """One scenario: a line that says what was done, its table, and everything behind it.
+
+    ``columns`` are what its two columns show.
+    """
 
     scenario: str
     about: str
     rows: tuple[Row, ...]
     rounds: tuple[Round, ...]
+    columns: tuple[str, str] = ("chatd", "bare Autobahn")
 
     @property
     def disturbance(self) -> float:

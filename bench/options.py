@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup", "spread")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "spread", "fanout", "history", "groups")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -18,6 +18,9 @@ connect  handshakes with a token, up to the greeting, against bare handshakes
 memory   resident memory for each idle connection
 catchup  events a second for somebody who was away, against Autobahn pushing as many texts
 spread   how evenly connects fall to four workers
+fanout   deliveries a second to the members of a group, against Autobahn broadcasting prepared frames
+history  pages of a long log, against those of a short one
+groups   commands in a large group, against those in a small one
 """
 _EPILOG = """\
 Everything goes over loopback and every load ends by itself. The table comes on standard output, progress on standard
@@ -43,10 +46,16 @@ class Options:
     idle: int = 2000
     missed: int = 100_000
     conversations: int = 20
+    members: int = 500
+    senders: int = 10
+    outstanding: int = 1
+    history: int = 1_000_000
+    crowd: int = 9_900
+    online: int = 2000
     folder: Path | None = None
 
 
-_QUICK = Options(rounds=1, seconds=2.0, warm_up=0.5, connects=500, idle=500, missed=20_000)
+_QUICK = Options(rounds=1, seconds=2.0, warm_up=0.5, connects=500, idle=500, missed=20_000, history=200_000)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -78,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--idle", type=_Between(1, 8000), metavar="N", help=f"memory: idle connections ({usual.idle})")
     add("--missed", type=_Between(100, 2_000_000), metavar="N", help=f"catchup: events ({usual.missed})")
     add("--conversations", type=_Between(1, 1000), metavar="N", help=f"catchup: spread over ({usual.conversations})")
+    add("--members", type=_Between(2, 8000), metavar="N", help=f"fanout: members of the group ({usual.members})")
+    add("--senders", type=_Between(1, 100), metavar="N", help=f"fanout: those who send ({usual.senders})")
+    add("--outstanding", type=_Between(1, 100), metavar="N", help=f"fanout: messages under way ({usual.outstanding})")
+    add("--history", type=_Between(2000, 20_000_000), metavar="N", help=f"history: the longest log ({usual.history})")
+    add("--crowd", type=_Between(200, 9900), metavar="N", help=f"groups: members of the large one ({usual.crowd})")
+    add("--online", type=_Between(51, 8000), metavar="N", help=f"groups: of whom are connected ({usual.online})")
     add("--folder", type=Path, metavar="PATH", help="existing folder to keep the database in (the temporary one)")
     return parser
 

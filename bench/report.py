@@ -12,7 +12,7 @@ from bench.options import Options
 
 _QUIET = 0.2
 """Cores that others may use before the reader is warned."""
-_COLUMNS = "  {:<40}{:>12}{:>15}{:>9}   {}"
+_COLUMNS = "  {:<40} {:>15} {:>15}{:>9}   {}"
 
 
 def table(findings: Sequence[Findings], facts: Mapping[str, object]) -> str:
@@ -20,7 +20,7 @@ def table(findings: Sequence[Findings], facts: Mapping[str, object]) -> str:
     lines = [_machine(facts)]
     for found in findings:
         lines += ["", f"{found.scenario}: {found.about}"]
-        lines.append(_COLUMNS.format("median of rounds", "chatd", "bare Autobahn", "ratio", "target").rstrip())
+        lines.append(_COLUMNS.format("median of rounds", *found.columns, "ratio", "target").rstrip())
         lines += [_line(row) for row in found.rows if row.chatd is not None or row.bare is not None]
         if found.disturbance > _QUIET:
             lines.append(

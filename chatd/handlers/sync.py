@@ -145,16 +145,16 @@ class Resuming:
         self, caller: Caller, delivery: Delivery[Any], cursors: Sequence[Cursor], entries: Sequence[Entry]
     ) -> list[Cursor]:
         """Send what was read; the cursors that have to be read on from."""
-        reached = {cursor.conversation: cursor for cursor in cursors}
+        reached = {cursor.conversation: cursor.seq for cursor in cursors}
         for event in await self._reader.events(entries):
             if delivery.paused:
                 await caller.drained()
             if delivery.read(event):
-                reached[event.conversation] = Cursor(conversation=event.conversation, seq=event.seq)
+                reached[event.conversation] = event.seq
         unread = _unread(cursors, entries)
         return [
             cursor
-            for cursor in reached.values()
+            for cursor in (Cursor(conversation=conversation, seq=seq) for conversation, seq in reached.items())
             if delivery.is_behind(cursor.conversation) and (cursor.conversation in unread or not delivery.level(cursor))
         ]
 

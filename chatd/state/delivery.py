@@ -89,7 +89,7 @@ class Delivery(Generic[Frame]):
     def __init__(self, outbox: Outbox[Frame], form: Form[Frame]) -> None:
         self._outbox = outbox
         self._form = form
-        self._gathered: dict[str, _Held] = {}
+        self._gathered: dict[str, _Held] | None = None
         self._behind: dict[str, _Held] | None = None
         self._floors: dict[str, int] | None = None
         self._stale: set[str] | None = None
@@ -108,7 +108,7 @@ class Delivery(Generic[Frame]):
         if self._behind and (held := self._behind.get(conversation)) is not None:
             held.hold(outgoing)
         elif self.phase is Phase.GATHERING:
-            self._gathered.setdefault(conversation, _Held()).hold(outgoing)
+            self._gather(conversation).hold(outgoing)
         elif self._stale and conversation in self._stale:
             return
         elif self._floors is None or not self._was_read(conversation, outgoing.event.seq):
@@ -118,6 +118,11 @@ class Delivery(Generic[Frame]):
         """Something passing happened."""
         if self.phase is not Phase.IDLE and self.phase is not Phase.ENDED:
             self._outbox.ephemeral(outgoing.encoded(self._form))
+
+    def _gather(self, conversation: str) -> _Held:
+        if self._gathered is None:
+            self._gathered = {}
+        return self._gathered.setdefault(conversation, _Held())
 
     def _was_read(self, conversation: str, seq: int) -> bool:
         floors = self._floors or {}
@@ -160,7 +165,8 @@ class Delivery(Generic[Frame]):
         """The positions are known. What is level goes live; the cursors of what has to be read from the log."""
         if self.phase is Phase.ENDED:
             return []
-        waiting, self._gathered, self._behind = self._gathered | (self._behind or {}), {}, None
+        waiting = (self._gathered or {}) | (self._behind or {})
+        self._gathered = self._behind = None
         self.phase = Phase.LIVE
         behind: list[Cursor] = []
         for start in starts:
@@ -187,8 +193,10 @@ class Delivery(Generic[Frame]):
         """Send an event that was read from the log; False where its conversation is no longer behind, or stale now."""
         if not self.is_behind(event.conversation):
             return False
-        if self._send(Outgoing(event)):
+        # For this connection alone, so it is encoded once anyway.
+        if self._outbox.event(self._form.encode(event)):
             return True
+        self._mark_stale(event.conversation)
         self._forget(event.conversation)
         return False
 
@@ -224,7 +232,7 @@ class Delivery(Generic[Frame]):
     def lost(self, conversation: str) -> None:
         """The log may hold what was never offered here. What is being read is read to its end anyway."""
         if self.phase is Phase.GATHERING:
-            self._gathered.setdefault(conversation, _Held()).overflowed = True
+            self._gather(conversation).overflowed = True
         elif self._behind and (held := self._behind.get(conversation)) is not None:
             held.overflowed = True
         elif self.phase is Phase.LIVE:
@@ -233,7 +241,7 @@ class Delivery(Generic[Frame]):
     def interrupted(self) -> None:
         """The log could not be read on: what is behind gets no events until it is synced again."""
         if self.phase is Phase.GATHERING:
-            self.phase, self._gathered = Phase.IDLE, {}
+            self.phase, self._gathered = Phase.IDLE, None
         behind, self._behind = self._behind or {}, None
         for conversation in behind:
             self._mark_stale(conversation)
@@ -244,5 +252,4 @@ class Delivery(Generic[Frame]):
         self.phase = Phase.ENDED
 
     def _forget_all(self) -> None:
-        self._gathered = {}
-        self._behind = self._floors = self._stale = None
+        self._gathered = self._behind = self._floors = self._stale = None

@@ -47,7 +47,7 @@ class Hub:
 
     def __init__(self, event_of: Callable[[Entry, object], LogEvent]) -> None:
         self._event_of = event_of
-        self._users: dict[str, dict[Delivery[Any], None]] = {}
+        self._users: dict[str, tuple[Delivery[Any], ...]] = {}
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._followers: list[Follower] = []
 
@@ -57,16 +57,15 @@ class Hub:
 
     def attach(self, user: str, delivery: Delivery[Any]) -> None:
         """From now on this connection is offered what is addressed to ``user``."""
-        self._users.setdefault(user, {})[delivery] = None
+        self._users[user] = (*self._users.get(user, ()), delivery)
         for follower in self._followers:
             follower.arrived(user, delivery)
 
     def detach(self, user: str, delivery: Delivery[Any]) -> None:
         """The connection has gone."""
-        deliveries = self._users.get(user, {})
-        deliveries.pop(delivery, None)
-        if not deliveries:
-            self._users.pop(user, None)
+        others = tuple(one for one in self._users.pop(user, ()) if one is not delivery)
+        if others:
+            self._users[user] = others
         for follower in self._followers:
             follower.left(user, delivery)
 

@@ -30,17 +30,18 @@ SIGNAL_BYTES = 6000
 _RANKS: Final[dict[PresenceStatus, int]] = {"online": 0, "away": 1, "invisible": 2}
 
 
-class _Gone:
-    """A connection that has gone and still counts."""
+class _Connection:
+    """What one connection says: None as long as it may yet say it. ``delivery`` is None once it has gone."""
 
-    __slots__ = ("status",)
+    __slots__ = ("delivery", "status")
 
-    def __init__(self, status: PresenceStatus) -> None:
-        self.status = status
+    def __init__(self, delivery: Delivery[Any]) -> None:
+        self.delivery: Delivery[Any] | None = delivery
+        self.status: PresenceStatus | None = None
 
 
 class _Person:
-    """One person's connections by what they say, None as long as they may yet say it; and what the lease says.
+    """One person's connections, those that have ``gone`` and still count, and what the lease says.
 
     ``certain`` is false while it is not known whether that was written.
     """
@@ -48,20 +49,24 @@ class _Person:
     __slots__ = ("certain", "connections", "gone", "leased")
 
     def __init__(self) -> None:
-        self.connections: dict[Delivery[Any], PresenceStatus | None] = {}
-        self.gone: tuple[_Gone, ...] = ()
+        # Nearly everybody has one, and a dict would take as much as all else that is kept of them.
+        self.connections: tuple[_Connection, ...] = ()
+        self.gone: tuple[_Connection, ...] = ()
         self.leased: PresenceStatus | None = None
         self.certain = True
 
     @property
     def status(self) -> PresenceStatus | None:
-        said = [status for status in self.connections.values() if status is not None]
-        said += [gone.status for gone in self.gone]
+        said = [one.status for one in (*self.connections, *self.gone) if one.status is not None]
         return min(said, key=_RANKS.__getitem__, default=None)
 
     @property
     def forgettable(self) -> bool:
         return not self.connections and not self.gone and self.leased is None and self.certain
+
+    def connection(self, delivery: Delivery[Any]) -> _Connection | None:
+        """The one with this delivery, unless it has gone."""
+        return next((one for one in self.connections if one.delivery is delivery), None)
 
 
 class Leases(Follower):
@@ -89,8 +94,8 @@ class Leases(Follower):
         self._lease = lease
         self._people: dict[str, _Person] = {}
         self._changed: dict[str, None] = {}
-        self._arriving: deque[tuple[float, str, Delivery[Any]]] = deque()
-        self._leaving: deque[tuple[float, str, _Gone]] = deque()
+        self._arriving: deque[tuple[float, str, _Connection]] = deque()
+        self._leaving: deque[tuple[float, str, _Connection]] = deque()
         self._worker: str | None = None
         self._renewed: float | None = None
         self._next_beat = self._steady_from = seconds()
@@ -107,27 +112,30 @@ class Leases(Follower):
 
     def arrived(self, user: str, delivery: Delivery[Any]) -> None:
         """See :class:`~chatd.state.hub.Follower`."""
-        self._people.setdefault(user, _Person()).connections[delivery] = None
-        self._arriving.append((self._seconds() + ARRIVAL_SECONDS, user, delivery))
+        person, connection = self._people.setdefault(user, _Person()), _Connection(delivery)
+        person.connections = (*person.connections, connection)
+        self._arriving.append((self._seconds() + ARRIVAL_SECONDS, user, connection))
 
     def say(self, user: str, delivery: Delivery[Any], status: PresenceStatus) -> None:
         """A connection says its status. It outweighs what connections that have gone had said."""
         person = self._people.get(user)
-        if person is not None and delivery in person.connections:
-            person.connections[delivery] = status
+        connection = None if person is None else person.connection(delivery)
+        if person is not None and connection is not None:
+            connection.status = status
             person.gone = ()
             self._changed[user] = None
 
     def left(self, user: str, delivery: Delivery[Any]) -> None:
         """See :class:`~chatd.state.hub.Follower`."""
         person = self._people.get(user)
-        if person is None:
+        connection = None if person is None else person.connection(delivery)
+        if person is None or connection is None:
             return
-        status = person.connections.pop(delivery, None)
-        if status is not None:
-            gone = _Gone(status)
-            person.gone = (*person.gone, gone)
-            self._leaving.append((self._seconds() + GRACE_SECONDS, user, gone))
+        connection.delivery = None
+        person.connections = tuple(one for one in person.connections if one is not connection)
+        if connection.status is not None:
+            person.gone = (*person.gone, connection)
+            self._leaving.append((self._seconds() + GRACE_SECONDS, user, connection))
         elif person.forgettable:
             del self._people[user]
 
@@ -135,16 +143,15 @@ class Leases(Follower):
         """Whose time to say something is over counts as online; whose grace is over counts no longer."""
         now = self._seconds()
         while self._arriving and self._arriving[0][0] <= now:
-            _, user, delivery = self._arriving.popleft()
-            person = self._people.get(user)
-            if person is not None and person.connections.get(delivery, "online") is None:
-                person.connections[delivery] = "online"
+            _, user, connection = self._arriving.popleft()
+            if connection.delivery is not None and connection.status is None:
+                connection.status = "online"
                 self._changed[user] = None
         while self._leaving and self._leaving[0][0] <= now:
-            _, user, gone = self._leaving.popleft()
+            _, user, connection = self._leaving.popleft()
             person = self._people.get(user)
-            if person is not None and gone in person.gone:
-                person.gone = tuple(one for one in person.gone if one is not gone)
+            if person is not None and connection in person.gone:
+                person.gone = tuple(one for one in person.gone if one is not connection)
                 self._changed[user] = None
 
     async def beat(self) -> None:

@@ -53,7 +53,7 @@ class Outbox(Generic[Frame]):
         self._event_bytes = event_bytes
         self._total_bytes = total_bytes
         self._queue: deque[Frame] | None = None
-        self._drained: list[Callable[[], None]] = []
+        self._drained: tuple[Callable[[], None], ...] = ()
         self._gone = False
         self.waiting_bytes = 0
         self.paused = False
@@ -107,7 +107,7 @@ class Outbox(Generic[Frame]):
     def when_drained(self, call: Callable[[], None]) -> None:
         """Call back when the peer reads and nothing waits: now, if that is so. Also called by :meth:`discard`."""
         if self.paused:
-            self._drained.append(call)
+            self._drained = (*self._drained, call)
         else:
             call()
 
@@ -121,7 +121,7 @@ class Outbox(Generic[Frame]):
         self._wake()
 
     def _wake(self) -> None:
-        waiting, self._drained = self._drained, []
+        waiting, self._drained = self._drained, ()
         for call in waiting:
             call()
 

@@ -237,10 +237,14 @@ def _alter(log: LogState, after: Roster, outcome: Outcome) -> None:
 
 
 def _audience(before: Roster, after: Roster) -> Collection[str]:
-    """Whoever goes hears that they go, and whoever comes that they have come."""
-    if all(user in after.members or user not in before.members for user in after.changes):
+    """Whoever goes hears that they go, and whoever comes that they have come.
+
+    A change names all who come or go by it. So most often it is one of the two as they are, and nobody is copied.
+    """
+    coming = {user: after.members[user] for user in after.changes if user in after.members}
+    if all(user in coming or user not in before.members for user in after.changes):
         return after.members
-    return {**before.members, **after.members}
+    return {**before.members, **coming} if coming else before.members
 
 
 def _noticed(notice: Draft, logs: Mapping[str, LogState], now: datetime, outcome: Outcome) -> Entry:

@@ -7,6 +7,7 @@ closely. Everything else, and messages whose author's rights have changed meanwh
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -84,7 +85,19 @@ class LogWriter:
             await self._store_all(plain, self._store.append)
         others = [pending for pending in batch if pending.verdict is None]
         if others:
-            await self._store_all(others, self._store.change)
+            await self._store_all(others, self._change)
+
+    async def _change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
+        """With the rosters that are known by now, so that they need not be read again, however many are in them."""
+        return await self._store.change([self._up_to_date(draft) for draft in drafts])
+
+    def _up_to_date(self, draft: Draft) -> Draft:
+        elsewhere = tuple(replace(one, roster=self._latest(one.roster)) for one in draft.elsewhere)
+        return replace(draft, roster=self._latest(draft.roster), elsewhere=elsewhere)
+
+    def _latest(self, roster: Roster) -> Roster:
+        known = self._directory.known(roster.conversation)
+        return known if known is not None and known.access > roster.access else roster
 
     async def _store_all(self, batch: Sequence[Pending], store: Store) -> None:
         """Settle everything that ``store`` answers."""
@@ -134,7 +147,8 @@ class LogWriter:
         publications: list[Publication] = []
         for pending, verdict in zip(batch, verdicts, strict=True):
             if isinstance(verdict, Appended):
-                self._learn(pending.item, verdict)
+                if verdict.roster is not None:
+                    self._learn(pending.item, verdict)
                 publications += self._publications(pending.item, verdict, found=found)
             if verdict is not None:
                 pending.settle(verdict)

@@ -48,6 +48,11 @@ def test_the_table_puts_the_sides_next_to_each_other_and_judges() -> None:
     assert "not measured" not in text
 
 
+def test_a_scenario_may_compare_chatd_with_itself() -> None:
+    found = Findings("history", "pages", (Row("the latest", 2.0, 1.0, 2.0),), (), ("10,000 messages", "100 messages"))
+    assert "10,000 messages    100 messages    ratio" in table([found], FACTS)
+
+
 def test_a_machine_that_others_use_is_pointed_out() -> None:
     for cores, told in ((0.1, False), (1.5, True)):
         rounds = (Round(1, "chatd", "full", Figures(1.0, (Share("server", 0.9), Share("others", cores)))),)
@@ -88,7 +93,7 @@ def test_options_change_what_they_name_and_a_quick_run_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--only", "fanout"], ["--rounds", "0"], ["--rounds", "many"], ["--seconds", "1e9"], ["--body-bytes", "3"]],
+    [["--only", "nothing"], ["--rounds", "0"], ["--rounds", "many"], ["--seconds", "1e9"], ["--body-bytes", "3"]],
 )
 def test_a_wrong_option_ends_the_program(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

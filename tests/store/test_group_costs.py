@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.handlers import rosters
 from chatd.records import Roster, Rules
 from chatd.settings import Groups
+from chatd.store import changes
 from chatd.store import groups as group_store
 from chatd.store.connection import Connection
 from tests.kit.stores import draft, migrated, new_id, postgres_stores
+from tests.kit.writing import Writing
 
 SMALL, LARGE, BATCH = 100, 10_000, 500
 LIMITS = Groups(max_members=20_000)
@@ -99,6 +101,44 @@ async def test_a_change_writes_the_rows_of_those_it_concerns_in_as_many_statemen
             sent.setdefault(name, []).append(len(statements))
             assert await rewritten(pool, roster) == rows
     assert all(small == large for small, large in sent.values()), sent
+
+
+@pytest_twisted.ensureDeferred
+async def test_those_who_come_and_go_together_have_no_members_read_again(stores, statements):
+    """The second batch was made before the first was committed, with the roster of then."""
+    roster = await grown(stores, LARGE)
+    writing = Writing(stores.log)
+    people = [f"new{number}" for number in range(5)]
+    coming = [
+        draft(roster.conversation, author=user, kind="member.joined", roster=roster, decide=decide)
+        for user in people
+        for decide in [partial(rosters.added, "alice", [user], LIMITS)]
+    ]
+    statements.clear()
+    places = await gatherResults(writing.append(*coming))
+    assert {*people} <= places[-1].roster.members.keys()
+    going = [
+        draft(roster.conversation, author=user, kind="member.left", roster=roster, decide=partial(rosters.left, user))
+        for user in people
+    ]
+    places = await gatherResults(writing.append(*going))
+    assert places[-1].roster.members.keys() == roster.members.keys()
+    assert (changes.LOCK in statements, changes.ROSTERS in statements) == (True, False)
+
+
+@pytest_twisted.ensureDeferred
+async def test_news_of_who_comes_or_goes_goes_to_the_members_without_copying_them(stores):
+    before = await grown(stores, SMALL)
+    left = await audience_of(stores, before, partial(rosters.left, "user00007"))
+    assert left.audience is before.members
+    came = await audience_of(stores, left.roster, partial(rosters.added, "alice", ["new"], LIMITS))
+    assert came.audience is came.roster.members
+
+
+async def audience_of(stores, roster, decide):
+    """What a change of alice's was answered with."""
+    [place] = await stores.log.change([draft(roster.conversation, kind="group.changed", roster=roster, decide=decide)])
+    return place
 
 
 @pytest_twisted.ensureDeferred
