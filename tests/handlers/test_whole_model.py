@@ -42,13 +42,15 @@ class Everybody(RuleBasedStateMachine):
     def make(self) -> Machine:
         return Machine(Chat(**LIMITS))
 
-    @initialize(rules=RULES, members=FEW)
-    def begin(self, rules: dict[str, str], members: list[int]) -> None:
-        """Everybody's phone is connected; there is a group, and alice has written to bob."""
+    @initialize(rules=RULES, role=LEAST)
+    def begin(self, rules: dict[str, str], role: str) -> None:
+        """Everybody's phone is connected; alice has written to bob, and has founded a group, without dave."""
         self.machine = self.make()
         for who in range(len(PEOPLE)):
             self.machine.connect(self._device(who, "phone"))
-        self._do(0, "phone", "group.create", title="Choir", members=self._people(members), rules=rules)
+        self._do(0, "phone", "group.create", title="Choir", members=self._people([1, 2]), rules=rules)
+        if role != "member":
+            self._do(0, "phone", "member.role", conversation="group 1", user=self._person(1), role=role)
         self._do(0, "phone", "message.send", conversation="group 1", text="welcome")
         self._do(0, "phone", "message.send", to=self._person(1), text="hi")
 
@@ -63,12 +65,13 @@ class Everybody(RuleBasedStateMachine):
     def _device(self, who: int, device: str) -> Device:
         return self.machine.devices[self._person(who), device]
 
-    def _place(self, number: int) -> str:
-        """A log: mostly the first group and the conversations that there are, now and then none."""
-        people = self.machine.people
+    def _place(self, who: int, number: int) -> str:
+        """A log: mostly a group or a conversation of theirs, now and then another's or none."""
+        mine = self._person(who)
         groups = [name for name in self.machine.model.logs if name.startswith("group")]
-        directs = ["+".join(sorted((people[0], other))) for other in people[:3]]
-        places = [*groups, "group 1", "group 1", *directs, NOWHERE, f"queue of {people[0]}"]
+        directs = ["+".join(sorted((mine, other))) for other in self.machine.people]
+        others = "+".join(sorted(self._person(one % len(PEOPLE)) for one in (who + 1, who + 2)))
+        places = ["group 1", "group 1", *groups, *directs, NOWHERE, f"queue of {mine}", others, "group 1"]
         return places[number % len(places)]
 
     def _seq(self, place: str, number: int) -> int:
@@ -90,7 +93,7 @@ class Everybody(RuleBasedStateMachine):
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, text=TEXT, mentions=FEW, reply=st.none() | NUMBER)
     def send(self, who: int, device: str, place: int, text: str, mentions: list[int], reply: int | None) -> None:
-        where = self._place(place)
+        where = self._place(who, place)
         if where.startswith("queue"):
             mentions = []
         seq = None if reply is None else self._seq(where, reply)
@@ -103,11 +106,11 @@ class Everybody(RuleBasedStateMachine):
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, text=TEXT)
     def announce(self, who: int, device: str, place: int, text: str) -> None:
-        self._do(who, device, "announcement.post", conversation=self._place(place), text=text)
+        self._do(who, device, "announcement.post", conversation=self._place(who, place), text=text)
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, number=NUMBER, text=TEXT, mentions=FEW)
     def edit(self, who: int, device: str, place: int, number: int, text: str, mentions: list[int]) -> None:
-        where = self._place(place)
+        where = self._place(who, place)
         if where.startswith("queue"):
             mentions = []
         seq, named = self._seq(where, number), self._people(mentions)
@@ -121,7 +124,7 @@ class Everybody(RuleBasedStateMachine):
         name=st.sampled_from(["message.delete", "message.hide", "message.pin", "message.unpin"]),
     )
     def revise(self, who: int, device: str, place: int, number: int, name: str) -> None:
-        where = self._place(place)
+        where = self._place(who, place)
         self._do(who, device, name, conversation=where, seq=self._seq(where, number))
 
     @rule(
@@ -133,27 +136,27 @@ class Everybody(RuleBasedStateMachine):
         name=st.sampled_from(["reaction.add", "reaction.add", "reaction.remove"]),
     )
     def react(self, who: int, device: str, place: int, number: int, emoji: str, name: str) -> None:
-        where = self._place(place)
+        where = self._place(who, place)
         self._do(who, device, name, conversation=where, seq=self._seq(where, number), emoji=emoji)
 
-    @rule(who=WHO, device=DEVICE, place=NUMBER, number=NUMBER, to=st.none() | WHO, into=st.none() | NUMBER)
-    def forward(self, who: int, device: str, place: int, number: int, to: int | None, into: int | None) -> None:
-        where = self._place(place)
+    @rule(who=WHO, device=DEVICE, place=NUMBER, number=NUMBER, to=WHO, into=NUMBER, how=st.integers(0, 8))
+    def forward(self, who: int, device: str, place: int, number: int, to: int, into: int, how: int) -> None:
+        where = self._place(who, place)
         self._do(
             who,
             device,
             "message.forward",
             conversation=where,
             seq=self._seq(where, number),
-            to=None if to is None else self._person(to),
-            into=None if into is None else self._place(into),
+            to=self._person(to) if how % 2 == 0 else None,
+            into=self._place(who, into) if how > 4 else None,
         )
 
     # -- what people have of conversations --
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, back=st.integers(-2, 3), private=st.booleans())
     def read(self, who: int, device: str, place: int, back: int, private: bool) -> None:
-        where = self._place(place)
+        where = self._place(who, place)
         log = self.machine.model.logs.get(where)
         seq = max((0 if log is None else log.end) - back, 0)
         self._do(who, device, "read", conversation=where, seq=seq, private=private)
@@ -170,7 +173,7 @@ class Everybody(RuleBasedStateMachine):
         ),
     )
     def set(self, who: int, device: str, place: int, name: str) -> None:
-        self._do(who, device, name, conversation=self._place(place))
+        self._do(who, device, name, conversation=self._place(who, place))
 
     # -- people --
 
@@ -192,11 +195,11 @@ class Everybody(RuleBasedStateMachine):
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, title=st.none() | TEXT, rules=RULES)
     def update(self, who: int, device: str, place: int, title: str | None, rules: dict[str, str]) -> None:
-        self._do(who, device, "group.update", conversation=self._place(place), title=title, rules=rules)
+        self._do(who, device, "group.update", conversation=self._place(who, place), title=title, rules=rules)
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, users=st.lists(WHO, min_size=1, max_size=2))
     def add(self, who: int, device: str, place: int, users: list[int]) -> None:
-        self._do(who, device, "member.add", conversation=self._place(place), users=self._people(users))
+        self._do(who, device, "member.add", conversation=self._place(who, place), users=self._people(users))
 
     @rule(
         who=WHO,
@@ -210,7 +213,7 @@ class Everybody(RuleBasedStateMachine):
         ),
     )
     def come_or_go(self, who: int, device: str, place: int, name: str) -> None:
-        self._do(who, device, name, conversation=self._place(place))
+        self._do(who, device, name, conversation=self._place(who, place))
 
     @rule(
         who=WHO,
@@ -225,11 +228,11 @@ class Everybody(RuleBasedStateMachine):
         ),
     )
     def upon(self, who: int, device: str, place: int, user: int, name: str) -> None:
-        self._do(who, device, name, conversation=self._place(place), user=self._person(user))
+        self._do(who, device, name, conversation=self._place(who, place), user=self._person(user))
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, user=WHO, role=LEAST)
     def assign(self, who: int, device: str, place: int, user: int, role: str) -> None:
-        self._do(who, device, "member.role", conversation=self._place(place), user=self._person(user), role=role)
+        self._do(who, device, "member.role", conversation=self._place(who, place), user=self._person(user), role=role)
 
     @rule(
         who=WHO,
@@ -239,12 +242,12 @@ class Everybody(RuleBasedStateMachine):
         until=st.sampled_from([PAST, NOON + timedelta(hours=1), NOON + timedelta(days=30)]),
     )
     def silence(self, who: int, device: str, place: int, user: int, until: Any) -> None:
-        self._do(who, device, "member.mute", conversation=self._place(place), user=self._person(user), until=until)
+        self._do(who, device, "member.mute", conversation=self._place(who, place), user=self._person(user), until=until)
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, sure=st.integers(0, 3))
     def close(self, who: int, device: str, place: int, sure: int) -> None:
         if sure == 0:
-            self._do(who, device, "group.delete", conversation=self._place(place))
+            self._do(who, device, "group.delete", conversation=self._place(who, place))
 
     # -- time, repeats and devices --
 
