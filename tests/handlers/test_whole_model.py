@@ -5,14 +5,16 @@ connected has every event; in the end everything that anybody may read is as the
 """
 
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.kit.machine import DEVICES, LIMITS, PAST, PEOPLE, Device, Machine
-from tests.kit.model import NOWHERE, RANKS
+from tests.kit.likely import likely
+from tests.kit.machine import DEVICES, LIMITS, NOWHERE, PAST, PEOPLE, Device, Machine
+from tests.kit.model_talk import RANKS
 from tests.kit.world import NOON, Chat
 
 WHO = st.integers(0, len(PEOPLE) - 1)
@@ -84,6 +86,14 @@ class Everybody(RuleBasedStateMachine):
 
     def _do(self, who: int, device: str, name: str, /, **fields: Any) -> None:
         self.machine.do(self._device(who, device), name, **fields)
+
+    @rule(seed=st.integers(0, 2**32), device=DEVICE)
+    def act(self, seed: int, device: str) -> None:
+        """A few things that are likely to be allowed, as what was done before lets them be."""
+        chance = Random(seed)
+        for _ in range(4):
+            user, name, fields = likely(self.machine.model, self.machine.people, chance)
+            self.machine.do(self.machine.devices[user, device], name, **fields)
 
     # -- messages --
 

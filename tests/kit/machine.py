@@ -11,13 +11,17 @@ from twisted.internet.defer import Deferred
 from chatd.errors import ChatdError
 from chatd.state.ids import direct, event_queue
 from tests.kit.at_once import Watch
-from tests.kit.model import NOWHERE, Log, Model, Refused
+from tests.kit.model import Model
+from tests.kit.model_logs import Log, Refused
 from tests.kit.replica import hidden_in, kind_of, replica, target_of
 from tests.kit.stores import new_client_id, new_id
 from tests.kit.world import NOON, Asker, Chat, Connection
 
 PEOPLE = ("alice", "bob", "carol", "dave")
 DEVICES = ("phone", "tablet")
+NOWHERE = "nowhere"
+"""A log that there is none of."""
+
 MAX_REACTIONS = 2
 MAX_EMOJIS = 3
 EDIT_HOURS = 3
