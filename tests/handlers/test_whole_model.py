@@ -8,11 +8,13 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.kit.likely import likely
+from tests.kit.lives import finish, live
 from tests.kit.machine import DEVICES, LIMITS, NOWHERE, PAST, PEOPLE, Device, Machine
 from tests.kit.model_talk import RANKS
 from tests.kit.world import NOON, Chat
@@ -293,12 +295,14 @@ class Everybody(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "machine"):
-            for device in self.machine.devices.values():
-                self.machine.pull(device, 100)
-            for person in self.machine.people:
-                self.machine.compare(person)
-            assert self.machine.chat.failed == []
+            finish(self.machine)
 
 
 def test_whatever_people_do_chatd_and_the_model_agree() -> None:
-    run_state_machine_as_test(Everybody, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Everybody, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_a_long_life_chatd_and_the_model_agree(seed: int) -> None:
+    """Mostly what is allowed, so that much comes about."""
+    live(Machine(Chat(**LIMITS)), Random(seed), 250)

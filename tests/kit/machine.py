@@ -195,7 +195,7 @@ class Machine:
         stale = {
             self.ids[log.name]
             for log in self.model.logs.values()
-            if log.of(device.user).inside and 0 < cursors.get(self.ids[log.name], 0) < log.of(device.user).since
+            if 0 < cursors.get(self.ids[log.name], 0) < log.of(device.user).since
         }
         assert set(reset) == stale
 
@@ -280,7 +280,7 @@ class Machine:
             assert (shown.sender, shown.text, tuple(shown.mentions)) == (message.author, text, mentions)
             assert (shown.deleted, shown.hidden, shown.thread) == (message.deleted, hidden, message.thread)
             if text:
-                assert (shown.reply_to, shown.forwarded_from) == (message.reply_to, message.forwarded_from)
+                assert (shown.reply_to, shown.forwarded_from) == (message.reply_to, message.origin(high))
             assert shown.pinned is (message.pinned is not None and message.pinned <= high)
             if not hidden:
                 assert {one.emoji: one.count for one in shown.reactions} == _tally(message.reactions)

@@ -38,7 +38,14 @@ class Message:
 
     def latest(self, high: int) -> tuple[str, tuple[str, ...]]:
         """Text and mentions for somebody whose log ends at ``high``."""
-        return self.versions[max(seq for seq in self.versions if seq == self.seq or seq <= high)]
+        return self.versions[self._latest(high)]
+
+    def origin(self, high: int) -> str | None:
+        """Who said it first, of what was forwarded; once it is edited, those are no longer another's words."""
+        return self.forwarded_from if self._latest(high) == self.seq else None
+
+    def _latest(self, high: int) -> int:
+        return max(seq for seq in self.versions if seq == self.seq or seq <= high)
 
 
 @dataclass

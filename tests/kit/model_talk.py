@@ -150,7 +150,7 @@ class Talk:
         if source is None or source.deleted or user in source.hidden_from:
             raise Refused("not_found")
         high = self.logs[conversation].range(user)[1]
-        author = source.forwarded_from or source.author
+        author = source.origin(high) or source.author
         return self.message_send(user, source.latest(high)[0], to, into, forwarded_from=author)
 
     def seen(self, user: str, conversation: str, seq: int) -> Message | None:
