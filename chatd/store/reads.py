@@ -9,9 +9,10 @@ from chatd.store.batcher import Waiting
 from chatd.store.pool import Pool
 from chatd.store.prepared import execute
 
-# Rows are touched in the order in which acknowledgements touch them. Of a conversation that nobody was told of, since it
-# began with a block, nobody has marks: or whoever is blocked could find that out. What a read may not say moves nothing. "was" is
-# how far the others before it in the batch bring the person, as if one had been committed after the other.
+# Rows are touched in the order in which acknowledgements touch them. Of a conversation that nobody was told of, since
+# it began with a block, nobody has marks: or whoever is blocked could find that out. What a read may not say moves
+# nothing. "was" is how far the others before it in the batch bring the person, as if one had been committed after the
+# other.
 READ = """
 PREPARE chatd_read (text[], uuid[], bigint[], boolean[]) AS
 WITH asked AS MATERIALIZED (

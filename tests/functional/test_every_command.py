@@ -62,7 +62,9 @@ def test_the_commands_that_take_a_client_id_and_keep_none_are_these() -> None:
     """What is not kept cannot be a change with a place of its own."""
     forgetting = {declaration.name for declaration in CHANGING if declaration not in KEEPING}
     assert forgetting == {"ack", "read", "announcement.read"}
-    assert all("seq" not in declaration.reply.__struct_fields__ for declaration in CHANGING if declaration not in KEEPING)
+    assert all(
+        "seq" not in declaration.reply.__struct_fields__ for declaration in CHANGING if declaration not in KEEPING
+    )
 
 
 @each
@@ -107,10 +109,8 @@ def test_sent_again_it_gets_its_first_reply_and_anything_else_a_conflict(
     laptop, watch = ("phone", "phone") if name in FROM_ONE_DEVICE else ("laptop", "watch")
     http = world.http(who, device=laptop)
     with world.connect(who) as client, world.connect(who, device=watch, subprotocol=MSGPACK) as other:
-        if way == "websocket":
-            first = bare(client.ask(name, **fields))
-        else:
-            first = over_http(http, declaration, fields).body
+        by_websocket = way == "websocket"
+        first = bare(client.ask(name, **fields)) if by_websocket else over_http(http, declaration, fields).body
         assert "error" not in first, first
         assert "status" not in first, first
         ends = world.ends()

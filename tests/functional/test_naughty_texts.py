@@ -16,7 +16,19 @@ from tests.kit.server import Server
 
 _numbers = count(1)
 
-NAMES = {"client_id", "conversation", "into", "user", "users", "to", "mentions", "device", "members", "sender", "cursors"}
+NAMES = {
+    "client_id",
+    "conversation",
+    "into",
+    "user",
+    "users",
+    "to",
+    "mentions",
+    "device",
+    "members",
+    "sender",
+    "cursors",
+}
 """Fields that name somebody or something, and hold no text of their own."""
 
 ASKING = {"query", "cursor", "emoji", "after"}

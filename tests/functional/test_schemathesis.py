@@ -1,4 +1,4 @@
-"""The commands over HTTP, held to their published description by Schemathesis, which knows nothing of chatd but that."""
+"""The commands over HTTP, held to their published description by Schemathesis, which knows nothing else of chatd."""
 
 import os
 import re
@@ -18,7 +18,7 @@ REVOKING = ("device.end", "device.end_others")
 """They revoke the token that asks, and have a run of their own: nothing that came later would be let in."""
 
 BEYOND_THE_SCHEMA = "positive_data_acceptance"
-"""Left out: a command may be refused as ``invalid`` by more than a schema says (``to`` or ``conversation``, not both)."""
+"""Left out: what a schema allows may still be ``invalid``, for instance both ``to`` and ``conversation``."""
 
 WITHIN_S = 300
 

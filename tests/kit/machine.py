@@ -74,7 +74,7 @@ class Done:
 
 
 class Machine:
-    """``settle`` waits for what ``chat`` answers. People have a suffix where others of the same names are in the store."""
+    """``settle`` waits for what ``chat`` answers. ``suffix`` tells these people from others in the same store."""
 
     def __init__(self, chat: Chat, settle: Settle = at_once, *, suffix: str = "") -> None:
         self.chat = chat
@@ -156,7 +156,7 @@ class Machine:
     # -- devices --
 
     def connect(self, device: Device, *, acknowledged: bool = False) -> None:
-        """Connect and catch up, from what the device has or, with ``acknowledged``, from what the server keeps of it."""
+        """Connect and catch up, from what the device has or, with ``acknowledged``, from what the server knows."""
         if device.connection is not None:
             return
         device.connection = Connection(self.chat, device.user, device.name)

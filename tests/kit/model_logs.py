@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+
 class Refused(Exception):
     """The error that a command has to get."""
 
