@@ -7,6 +7,7 @@ closely. Everything else, and messages whose author's rights have changed meanwh
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -165,11 +166,17 @@ class LogWriter:
         """
         # Of a repeat the notices are not looked up: they stand in queues, whose readers have synced or will.
         notices = zip(draft.notices, appended.notices, strict=False)
-        entries = [(draft, placed(draft, appended.seq, appended.time)), *notices]
-        for one, entry in entries:
+        own = placed(draft, appended.seq, appended.time)
+        audience = draft.audience if appended.audience is None else appended.audience
+        if appended.conversation != draft.conversation:
+            # A repeat that would go into another log by now: its place says nothing of that one.
+            own = replace(own, conversation=appended.conversation)
+            roster = self._directory.known(appended.conversation)
+            audience = audience if roster is None else roster.members
+        for one, entry in [(draft, own), *notices]:
             yield Publication(
                 entry=entry,
-                audience=appended.audience if one is draft and appended.audience is not None else one.audience,
+                audience=audience if one is draft else one.audience,
                 content=None if found else one.content,
                 doubtful=found or (bool(self._doubtful) and entry.conversation in self._doubtful),
             )
