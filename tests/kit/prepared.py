@@ -202,9 +202,10 @@ class Prepared:
         """Where every log ends that any of these people see, their event queues among them."""
         found: dict[str, int] = {}
         for who in CAST:
-            with self.connect(who, device="counting") as client:
-                for event in client.sync():
-                    found[event["conversation"]] = max(event["seq"], found.get(event["conversation"], 0))
+            page = self.http(who, device="counting").post("/v1/sync", limit=500).body
+            assert not page["more"]
+            for event in page["events"]:
+                found[event["conversation"]] = max(event["seq"], found.get(event["conversation"], 0))
         return found
 
 
