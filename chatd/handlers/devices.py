@@ -167,7 +167,8 @@ class Devices:
     async def end_others(self, caller: Caller, ask: EndOtherDevices) -> Awaitable[Changed]:
         """Revoke all of one's tokens but the one shown here, and close whatever they have opened, within a second.
 
-        The token has to have a `jti`, by which it can be told from the others.
+        The token has to have a `jti`, by which it can be told from the others. Under the same `client_id` it is a
+        `conflict` from another device, whose others are not the same.
         """
         if caller.token_id is None:
             raise Forbidden("Your token has no `jti`: it cannot be told from the others.")

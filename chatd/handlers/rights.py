@@ -82,7 +82,7 @@ def allows(action: Action, rules: Rules, role: Role) -> bool:
 def check_group(roster: Roster, user: str) -> Membership:
     """How a member stands to a group that is open; raises NotFound for anybody else, Forbidden where it is none."""
     membership = roster.members.get(user)
-    if membership is None:
+    if membership is None or not roster.opened:
         raise NotFound
     if roster.kind != "group":
         raise Forbidden("This conversation is no group.")

@@ -97,7 +97,7 @@ class MemoryReading:
     async def read(self, read: Read) -> Moved:
         """See :class:`~chatd.interfaces.IReadingStore`."""
         log = self._database.logs.get(read.conversation)
-        if log is None or read.user not in log.roster.members:
+        if log is None or not log.roster.opened or read.user not in log.roster.members:
             raise NotFound
         if read.seq > len(log.entries):
             raise Invalid("`seq` is beyond the end of the log.")

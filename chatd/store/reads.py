@@ -9,8 +9,10 @@ from chatd.store.batcher import Waiting
 from chatd.store.pool import Pool
 from chatd.store.prepared import execute
 
-# Rows are touched in the order in which acknowledgements touch them. What a read may not say moves nothing. "was" is
-# how far the others before it in the batch bring the person, as if one had been committed after the other.
+# Rows are touched in the order in which acknowledgements touch them. Of a conversation that nobody was told of, since
+# it began with a block, nobody has marks: or whoever is blocked could find that out. What a read may not say moves
+# nothing. "was" is how far the others before it in the batch bring the person, as if one had been committed after the
+# other.
 READ = """
 PREPARE chatd_read (text[], uuid[], bigint[], boolean[]) AS
 WITH asked AS MATERIALIZED (
@@ -18,6 +20,7 @@ WITH asked AS MATERIALIZED (
 ), member AS MATERIALIZED (
     SELECT m.conversation_id, m.user_id, m.delivered_seq, m.read_seq, m.shown_seq FROM chatd.members AS m
     WHERE (m.conversation_id, m.user_id) IN (SELECT conversation_id, user_id FROM asked) AND m.standing = 'member'
+      AND EXISTS (SELECT FROM chatd.conversations AS c WHERE c.conversation_id = m.conversation_id AND c.opened)
     ORDER BY m.conversation_id, m.user_id FOR UPDATE
 ), read AS (
     SELECT asked.n, asked.conversation_id, asked.user_id, asked.seq, delivered_seq, read_seq, shown_seq,

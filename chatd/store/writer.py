@@ -179,11 +179,17 @@ class LogWriter:
         """
         # Of a repeat the notices are not looked up: they stand in queues, whose readers have synced or will.
         notices = zip(draft.notices, appended.notices, strict=False)
-        entries = [(draft, placed(draft, appended.seq, appended.time)), *notices]
-        for one, entry in entries:
+        first = placed(draft, appended.seq, appended.time)
+        moved = appended.conversation != draft.conversation
+        if moved:
+            # A repeat that would go into another log by now: its place says nothing of that one.
+            first = replace(first, conversation=appended.conversation)
+        for one, entry in [(draft, first), *notices]:
             own = one is draft
             roster = appended.roster if own and appended.roster is not None else one.roster
             audience = appended.audience if own and appended.audience is not None else one.audience
+            if own and moved and (known := self._directory.known(appended.conversation)) is not None:
+                roster, audience = known, known.members
             changed = appended.changed if own else ()
             yield Publication(
                 entry=entry,

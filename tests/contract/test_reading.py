@@ -9,8 +9,21 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from chatd.errors import Invalid, NotFound
-from chatd.records import Ack, Count, Cursor, Hiding, Membership, Moved, PersonalSetting, Read, Receipts, Revision
-from chatd.state.ids import event_queue
+from chatd.records import (
+    Ack,
+    Count,
+    Cursor,
+    Elsewhere,
+    Hiding,
+    Membership,
+    Moved,
+    PersonalSetting,
+    Read,
+    Receipts,
+    Revision,
+    plain_roster,
+)
+from chatd.state.ids import direct, event_queue
 from chatd.state.queues import queue_roster
 from tests.contract.test_changes import alter, begin, joining, leaving, message, with_people
 from tests.kit.stores import draft, new_id, new_user, open_one, say
@@ -156,6 +169,20 @@ async def test_who_is_no_member_any_more_or_not_yet_has_no_marks(stores):
         assert await stores.reading.page(user, None, 10, False) == []
     assert [*await marks_of(stores, roster.conversation)] == [alice]
     assert await stores.reading.marks(new_id()) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_has_marks_where_nobody_was_told_that_there_is_anything(stores):
+    """A block begins the direct conversation of two people unopened: by their marks it would be found out."""
+    alice, bob = new_user("alice"), new_user("bob")
+    queue, shared = queue_roster(alice), direct(alice, bob)
+    pair = replace(plain_roster(shared, "direct", sorted((alice, bob))), opened=False)
+    blocks = Elsewhere(roster=pair, decide=lambda roster, seq: replace(roster, changes={}))
+    await stores.log.change([draft(queue.conversation, author=alice, roster=queue, begins=True, elsewhere=(blocks,))])
+    assert not (await stores.conversations.roster(shared)).opened
+    for reader in (alice, bob):
+        with pytest.raises(NotFound):
+            await stores.reading.read(read(reader, shared, 0))
 
 
 @pytest_twisted.ensureDeferred

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from chatd.handlers.catalogue import DECLARATIONS
-from chatd.state.ids import event_queue
+from chatd.state.ids import direct, event_queue
 from chatd.wire.commands import Declaration
 from tests.kit.clients import Client, HttpClient, Message
 from tests.kit.people import Person
@@ -72,7 +72,10 @@ ASKING = [declaration for declaration in DECLARATIONS if "conversation" in decla
 
 @dataclass(frozen=True)
 class Stranger:
-    """Mallory, and the logs that are none of hers: alice's and bob's, their group, bob's queue, and nothing at all."""
+    """Mallory, and the logs that are none of hers: alice's and bob's, their group, bob's queue, and nothing at all.
+
+    Bob blocks her: what that begins is as if it were not there, or she would find it out.
+    """
 
     client: Client
     http: HttpClient
@@ -85,6 +88,8 @@ def stranger(alice: Person, bob: Person, person: Callable[..., Person], server: 
     with alice.connect() as client:
         sent = client.ask("message.send", client_id="1", to=bob.name, text="between us")
         group = client.ask("group.create", client_id="2", title="ours", members=[bob.name])
+    with bob.connect() as client:
+        client.ask("user.block", client_id="1", user=mallory.name)
     with mallory.connect() as client:
         yield Stranger(
             client,
@@ -93,6 +98,7 @@ def stranger(alice: Person, bob: Person, person: Callable[..., Person], server: 
                 "theirs": sent["conversation"],
                 "a group": group["conversation"],
                 "a queue": event_queue(bob.name),
+                "a block": direct(bob.name, mallory.name),
                 "absent": str(uuid4()),
             },
         )
@@ -148,9 +154,9 @@ def test_every_command_answers_alike_for_theirs_and_for_nothing(declaration: Dec
         fields = {field: value for field, value in fields.items() if f"{{{field}}}" not in route.path}
         response = stranger.http.post(path, **fields) if route.method == "POST" else stranger.http.get(path, **fields)
         responses.append((response.status, response.body, sorted(response.headers)))
-    assert errors == [errors[0]] * 4
+    assert errors == [errors[0]] * len(errors)
     assert (errors[0]["code"], errors[0]["status"]) == ("not_found", 404)
-    assert responses == [responses[0]] * 4
+    assert responses == [responses[0]] * len(responses)
     assert responses[0][0] == 404
     assert {member: responses[0][1][member] for member in errors[0]} == errors[0]
 

@@ -9,42 +9,11 @@ import msgspec
 import pytest
 
 from tests.kit.clients import JSON, MSGPACK, Client, HttpClient, Message
+from tests.kit.naughty import NAUGHTY
 from tests.kit.people import Person
 from tests.kit.raw import BINARY, TEXT, RawSocket
 from tests.kit.server import Server
 from tests.kit.talk import of
-
-NAUGHTY = {
-    "combining": "e\u0301 vs \u00e9, a\u0323\u0302 vs \u1ead",
-    "zalgo": "Z" + "\u0300\u0316\u0334\u0489" * 40 + "algo",
-    "hangul jamo": "\u1112\u1161\u11ab \ud55c",
-    "bidirectional": "\u202eevil\u202c \u2066isolated\u2069 \u200e\u200f",
-    "right to left": "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 abc \u0661\u0662\u0663",
-    "joined emoji": "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f3f3\ufe0f\u200d\U0001f308",
-    "skin and flags": "\U0001f44d\U0001f3ff \U0001f1eb\U0001f1f7 \U0001f3f4\U000e0067\U000e0062\U000e007f",
-    "invisible": "\u200b\u200c\u200d\u2060\ufeff\u00ad\u034f\u3164",
-    "only a joiner": "\u200d",
-    "byte order mark": "\ufeffhello",
-    "noncharacters": "\ufffe\uffff\U0001fffe\U0010ffff\ufdd0",
-    "private use": "\ue000\U000f0000\U00100000",
-    "replacement": "\ufffd",
-    "control characters": "".join(map(chr, range(1, 32))) + "\x7f" + "".join(map(chr, range(0x80, 0xA0))),
-    "line ends": "one\r\ntwo\rthree\nfour\u2028five\u2029six\x0bseven\x0ceight\x85nine",
-    "white space": " \t\u00a0\u2003\u3000 ",
-    "quotes": "'\"`\\ \\' \\\" \\\\ \\u0041 \\x41 \\0 %",
-    "terminal": "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b1m",
-    "SQL": "'; DROP TABLE chatd.messages; -- \" OR 1=1 /* $1 %s %(x)s :name ? */ $$body$$",
-    "SQL array": "{\"a\",NULL,\\N} (1,2) E'\\\\x00' NULL",
-    "formats": "%s %d %n %99999999s {0} {user.__class__} ${jndi:ldap://x} #{7*7} {{7*7}}",
-    "markup": "<script>alert('x')</script> &amp; &#0; ]]> <!-- -->",
-    "JSON": '{"id":1,"type":"ok"} \\u0000 null true',
-    "paths": "../../etc/passwd\t//host/share C:\\con file:///dev/random",
-    "numbers": "NaN Infinity -0 1e400 0x10 1_000 \u0661 \u2460",
-    "case": "\u0130\u0131 \u00df \u1e9e \ufb03 \u03a3\u03c2\u03c3",
-    "look-alikes": "p\u0430yp\u0430l \uff41\uff42\uff43 \U0001d4b6",
-    "one letter": "x",
-    "as long as may be": "\U0001f600" * 4000,
-}
 
 _numbers = count()
 

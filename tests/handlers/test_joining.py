@@ -153,3 +153,18 @@ def test_a_full_group_lets_nobody_in() -> None:
     act(alice, "group.update", group, rules={"joining": "open"})
     with pytest.raises(TooLarge):
         act(chat.http("erin"), "join.request", group)
+
+
+def test_joining_again_where_one_would_have_to_ask_by_now_says_nothing_of_the_queue(chat: Chat) -> None:
+    """The first reply is a place of the group's log and none of the queue's, of which nothing is skipped."""
+    alice, bob = chat.http("alice"), chat.http("bob")
+    group = found(alice, rules={"joining": "open"})
+    for number in range(5):
+        alice.send("hi", conversation=group, client_id=f"m{number}")
+    first = bob.ask("join.request", client_id="join", conversation=group)
+    act(alice, "group.update", group, rules={"joining": "request"})
+    phone = chat.connect("bob")
+    assert bob.ask("join.request", client_id="join", conversation=group) == first
+    assert phone.got == []
+    places = [bob.ask("user.follow", client_id=f"f{number}", user=f"u{number}") for number in range(8)]
+    assert phone.places == [(bob.queue, place.seq) for place in places]

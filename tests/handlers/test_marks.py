@@ -286,3 +286,12 @@ def test_what_is_deleted_is_not_unread_and_an_edit_may_mention_anew(alice: Asker
     assert (listed.unread, listed.mentions) == (2, 1)
     alice.ask("message.edit", conversation=OURS, seq=2, text="nobody", client_id="f")
     assert bob.ask("conversation.get", conversation=OURS).mentions == 0
+
+
+def test_by_reading_nobody_finds_out_that_they_are_blocked(chat: Chat) -> None:
+    """The direct conversation that the block stands in is, until somebody writes, as if it were not there."""
+    alice, bob = chat.http("alice"), chat.http("bob")
+    alice.ask("user.block", client_id="block", user="bob")
+    for other in ("alice", "somebody"):
+        with pytest.raises(NotFound):
+            bob.ask("read", conversation=direct("bob", other), seq=0)

@@ -7,6 +7,7 @@ import pytest
 from chatd.errors import ChatdError, Forbidden, NotFound
 from chatd.handlers.rights import RIGHTS, Action, allows, least_role
 from chatd.records import Role, Rules
+from chatd.state.ids import direct
 from tests.kit.groups import act, found, promoted
 from tests.kit.world import Asker, Chat
 
@@ -89,3 +90,13 @@ def test_the_rules_name_the_least_role() -> None:
     rules = Rules(posting="admin", inviting="member", editing="owner")
     wanted = [least_role(action, rules) for action in (Action.POST, Action.INVITE, Action.EDIT, Action.BAN)]
     assert wanted == ["admin", "member", "owner", "admin"]
+
+
+@pytest.mark.parametrize("action", Action)
+def test_nobody_finds_out_that_they_are_blocked_by_what_is_said_of_groups(action: Action, chat: Chat) -> None:
+    """The direct conversation that a block begins is to the blocked as if it were not there."""
+    chat.http("alice").ask("user.block", client_id="block", user="bob")
+    name, fields = ASKING[action]
+    for other in ("alice", "somebody"):
+        with pytest.raises(NotFound):
+            act(chat.http("bob"), name, direct("bob", other), **fields)
