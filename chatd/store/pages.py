@@ -70,8 +70,8 @@ def parameters(page: Page) -> dict[str, object]:
 
 def read_entry(row: tuple[Any, ...]) -> Entry:
     """An entry from its nine columns, and whether it is hidden, where that was asked."""
-    conversation, seq, at, author, client_id, kind, sealed, target, erased, *more = row
-    hidden = any(more)
+    conversation, seq, at, author, client_id, kind, sealed, target, erased = row[:9]
+    hidden = len(row) > 9 and row[9]
     return Entry(
         conversation=conversation,
         seq=seq,
