@@ -14,8 +14,8 @@ class Person:
         self._server = server
         self._auth = auth
 
-    def token(self, *, lifetime: float = 3600.0) -> str:
-        return self._auth.token(self.name, lifetime=lifetime)
+    def token(self, *, lifetime: float = 3600.0, **claims: str) -> str:
+        return self._auth.token(self.name, lifetime=lifetime, **claims)
 
     def connect(self, *, device: str | None = None, **options: object) -> Client:
         """Open a WebSocket by the ``websockets`` library."""

@@ -16,6 +16,9 @@ from tests.kit.server import Server
 CAST = ("alice", "bob", "carol", "dave", "eve")
 """Those whom examples name, and who writes them: alice, unless PREPARED says otherwise."""
 
+SERVICE = "service"
+"""The product's own back end, which may do what people may not."""
+
 MUST_READ = 3
 """Where the announcement stands in the group that must be read."""
 
@@ -123,6 +126,7 @@ PREPARED: Mapping[str, Setting] = {
     "reading.show": _after("reading.hide"),
     "sync": Setting(),
     "thread.get": Setting(),
+    "token.revoke": Setting(who=SERVICE),
     "typing.start": Setting(),
     "typing.stop": Setting(),
     "user.block": Setting(),
@@ -142,9 +146,10 @@ class Prepared:
     """
 
     def __init__(self, server: Server, person: Callable[..., Person]) -> None:
-        self.people = {name: person(name, server) for name in CAST}
+        self.people = {name: person(name, server) for name in (*CAST, SERVICE)}
         self._server = server
         self._tokens = {name: one.token() for name, one in self.people.items()}
+        self._tokens[SERVICE] = self.people[SERVICE].token(scope="chatd:revoke")
         self._steps = 0
         alice = self.http("alice")
         self.direct = self.ok(alice, "messages", to=self.name("bob"), text="hello, see you")["conversation"]
