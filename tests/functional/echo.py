@@ -38,7 +38,6 @@ class EchoFactory(WebSocketServerFactory):
     """Has its options set by the very method that sets those of chatd."""
 
     protocol = EchoProtocol
-    _compression = ConnectionFactory._compression
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(server="", reactor=reactor)
