@@ -28,6 +28,8 @@ NAMES = {
     "members",
     "sender",
     "cursors",
+    "token",
+    "token_id",
 }
 """Fields that name somebody or something, and hold no text of their own."""
 
