@@ -113,6 +113,8 @@ class SharedHub(Hub):
         conversation = start.conversation
         if not start.present:
             log = self.interest.log(conversation)
+            if len(self._users.get(user, ())) == 1:
+                self.interest.part(user, conversation, start.last_seq)
             return msgspec.structs.replace(start, recent=log is not None and start.last_seq > log.high)
         new = not self.interest.follows(user, conversation)
         log = self.interest.follow(user, conversation, start.last_seq)
@@ -194,6 +196,8 @@ class SharedHub(Hub):
                 self._offer(user, outgoing, _comes_in(user, news))
         for user in news.gone:
             self.interest.unfollow(user, news.conversation)
+            if user in self._users:
+                self.interest.part(user, news.conversation, news.seq)
         return True
 
     def _audience(self, news: News) -> Collection[str] | None:
@@ -316,6 +320,8 @@ class SharedHub(Hub):
             if not reach.present:
                 if self.interest.follows(reach.user, reach.conversation):
                     self.check([reach.conversation])
+                elif self.interest.parted(reach.user, reach.conversation) < reach.last_seq:
+                    self._missed_a_stay(reach)
                 continue
             if not self.interest.follows(reach.user, reach.conversation):
                 live = [one for one in deliveries if one.phase is Phase.LIVE]
@@ -327,6 +333,12 @@ class SharedHub(Hub):
             else:
                 log.target = max(log.target, reach.last_seq)
                 self._want_unless_level(log)
+
+    def _missed_a_stay(self, reach: Reach) -> None:
+        """Somebody came and went, and nothing was heard of it. Those whose positions are being read are asked later."""
+        self._lose(reach.user, reach.conversation)
+        if not any(self._reads(one, reach.conversation) for one in self._users[reach.user]):
+            self.interest.part(reach.user, reach.conversation, reach.last_seq)
 
     @property
     def users(self) -> list[str]:

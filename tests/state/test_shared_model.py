@@ -402,3 +402,17 @@ def test_whoever_comes_and_goes_sees_theirs_once_and_in_order_and_no_more(monkey
     monkeypatch.setattr(shared_module, "LONGEST_GAP", 6)
     monkeypatch.setattr(shared_module, "SHORT_LOG", 4)
     run_state_machine_as_test(Coming, settings=settings(max_examples=150, stateful_step_count=4, deadline=None))
+
+
+def test_a_second_stay_of_which_nothing_was_heard_is_told_of() -> None:
+    """Found by the machine above: news of both its ends lost while the first stay was still being read."""
+    state = Coming()
+    state.begin()
+    state.sync_all("bob's")
+    for _ in ("comes", "goes"):
+        state.come_or_go("h bob")
+    for _ in ("where it begins", "what it holds"):
+        state.step("bob's")
+    for _ in ("comes", "goes"):
+        state.come_or_go("h bob")
+    state.teardown()

@@ -134,6 +134,7 @@ MARK = (plain_array([id(1)]), plain_array([2]), bytea_array([b"m"]))
 REACTED = {"conversation": id(1), "target": 2, "after": 0, "limit": LIMIT, "mark": b"m"}
 STATEMENTS = {
     **PAGES,
+    "tails": (log_store.TAILS, entries(MANY)),
     "append": APPEND,
     "repeats": (changes.REPEATS, (text_array("ab"), text_array("cd"))),
     "open": OPEN,

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 import chatd.store
-from chatd.store import devices, keys, outcomes, pages, profiles, relations
+from chatd.store import conversations, devices, keys, outcomes, pages, profiles, relations, token_revocations
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.log import BY_INDEX
 from chatd.store.migrate import load
@@ -86,6 +86,8 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "prune revocations": (devices.PRUNE, ()),
     "end a device": (devices.END, ENDING),
     "end all others": (devices.END_OTHERS, ENDING),
+    "revoke tokens": (token_revocations.REVOKE, {**ENDING, "token_id": "t"}),
+    "reaches": (conversations.REACHES, (text_array(["user-1", "user-2"]), 60)),
     "profiles": (profiles.PROFILES, (text_array(["user-1", "user-2"]),)),
     "write profiles": (
         profiles.GIVEN,

@@ -66,6 +66,7 @@ def test_both_subprotocols_say_the_same() -> None:
                     conversation=CONVERSATION,
                     kind="direct",
                     members=["a"],
+                    member_count=1,
                     last_seq=1,
                     last_at=NOON,
                     delivered=0,
