@@ -165,6 +165,8 @@ class SharedHub(Hub):
         """
         log = None
         users = self._connected(news.came if news.audience is None else news.audience)
+        # Whoever went after this has seen it: it is heard again.
+        users = [user for user in users if self.interest.parted(user, news.conversation) < news.seq]
         strangers = [user for user in users if not _comes_in(user, news)]
         from_start = strangers and news.seq <= SHORT_LOG
         for user in users:
