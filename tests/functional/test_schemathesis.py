@@ -14,7 +14,7 @@ from tests.kit.server import Sections, Server
 
 EXAMPLES = 4
 
-REVOKING = ("device.end", "device.end_others")
+REVOKING = ("device.end", "device.end_others", "token.revoke")
 """They revoke the token that asks, and have a run of their own: nothing that came later would be let in."""
 
 BEYOND_THE_SCHEMA = "positive_data_acceptance"
