@@ -113,6 +113,9 @@ class SharedHub(Hub):
         conversation = start.conversation
         if not start.present:
             log = self.interest.log(conversation)
+            if log is not None and self.interest.follows(user, conversation) and start.last_seq < log.base:
+                # They came back while their positions were being read.
+                delivery.lost(conversation)
             if len(self._users.get(user, ())) == 1:
                 self.interest.part(user, conversation, start.last_seq)
             return msgspec.structs.replace(start, recent=log is not None and start.last_seq > log.high)

@@ -3,6 +3,7 @@
 import pytest
 
 from chatd.records import Cursor, News, Reach, Tail
+from chatd.state import shared
 from chatd.state.delivery import Start
 from chatd.state.directory import Directory
 from chatd.state.shared import SharedHub
@@ -33,9 +34,9 @@ def connect(hub: SharedHub, user: str, group: Group) -> Device:
     return device
 
 
-def settle(hub: SharedHub, device: Device, last_seq: int, since: int = 0) -> list[Cursor]:
+def settle(hub: SharedHub, device: Device, last_seq: int, since: int = 0, *, present: bool = True) -> list[Cursor]:
     device.began({"g": last_seq})
-    start = Start(conversation="g", seq=last_seq, last_seq=last_seq, recent=False, since=since)
+    start = Start(conversation="g", seq=last_seq, last_seq=last_seq, recent=False, since=since, present=present)
     return hub.settle(device.user, device.delivery, [start])
 
 
@@ -66,6 +67,32 @@ def test_who_left_unheard_is_told_that_there_is_something_to_read(hub: SharedHub
     assert carol.due == {"g": None}
     hub.reached([Reach(user="carol", conversation="g", last_seq=3, since=1, present=False)])
     assert hub.gaps(10) == []
+
+
+def test_what_is_heard_again_after_they_went_is_nothing_to_them(hub: SharedHub, group: Group) -> None:
+    carol = connect(hub, "carol", group)
+    assert settle(hub, carol, 2, since=1) == []
+    group.append(goes="carol")
+    for _ in range(2):
+        hub.hear(group.news[-1])
+    assert carol.due == {"g": 4}
+    assert hub.gaps(10) == []
+
+
+def test_who_came_back_while_their_positions_were_read_has_it_read(
+    hub: SharedHub, group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "LONGEST_GAP", 2)
+    carol = connect(hub, "carol", group)
+    assert settle(hub, carol, 2, since=1) == []
+    group.append(goes="carol")
+    carol.delivery.gather()
+    hub.begin("carol", carol.delivery)
+    group.append(comes="carol")
+    group.append()
+    hub.hear(News(conversation="g", seq=5, access=group.roster.access))
+    read(hub, group)
+    assert settle(hub, carol, 3, since=1, present=False) == [Cursor(conversation="g", seq=3)]
 
 
 def test_a_conversation_that_is_gone_is_not_asked_for_again(hub: SharedHub, group: Group) -> None:
