@@ -31,7 +31,8 @@ from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.indexing import Indexer
 from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
-from chatd.records import Claims, Entry
+from chatd.records.logs import Entry
+from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.security.breaker import State
 from chatd.security.keyring import Keyring

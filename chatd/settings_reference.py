@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.settings import MOST_WORKERS, Secret, Section, Settings
 
 FILE_AND_ENVIRONMENT_ONLY = frozenset({"database.dsn", "contacts.secret", "redis.url"})

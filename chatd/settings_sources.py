@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.settings import Secret, Settings, SettingsError
 from chatd.settings_reference import ENVIRONMENT_ONLY, Field, fields, sections
 from chatd.settings_rules import check

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from zope.interface import implementer
 
-from chatd.interfaces import ITokenReader, ITokenVerifier
-from chatd.records import Claims
+from chatd.interfaces.tokens import ITokenReader, ITokenVerifier
+from chatd.records.tokens import Claims
 from chatd.security.tokens import KeysMissing, TokenVerifier, UnknownKey
 
 
@@ -29,11 +29,11 @@ class ConfiguredKeys:
         self._sources = sources
 
     async def verify(self, token: str, device: str) -> Claims:
-        """See :class:`~chatd.interfaces.ITokenVerifier`."""
+        """See :class:`~chatd.interfaces.tokens.ITokenVerifier`."""
         return await self._looking_once_more(self._verifier.verify, token)
 
     async def recognise(self, token: str) -> Claims:
-        """See :class:`~chatd.interfaces.ITokenReader`."""
+        """See :class:`~chatd.interfaces.tokens.ITokenReader`."""
         return await self._looking_once_more(self._verifier.recognise, token)
 
     async def _looking_once_more(self, verify: Callable[[str], Claims], token: str) -> Claims:

@@ -8,8 +8,8 @@ from zope.interface import implementer
 
 from chatd.auth.configured import ConfiguredKeys
 from chatd.auth.introspection import Introspection
-from chatd.interfaces import ITokenReader, ITokenVerifier
-from chatd.records import Claims, ShownToken
+from chatd.interfaces.tokens import ITokenReader, ITokenVerifier
+from chatd.records.tokens import Claims, ShownToken
 from chatd.security.jwks import base64url
 from chatd.security.tokens import MAX_TOKEN, TokenRefused
 
@@ -36,7 +36,7 @@ class IntrospectedTokens:
         self._now = now
 
     async def verify(self, token: str, device: str) -> Claims:
-        """See :class:`~chatd.interfaces.ITokenVerifier`."""
+        """See :class:`~chatd.interfaces.tokens.ITokenVerifier`."""
         if self._opaque is not None and token.count(".") != JWT_DOTS:
             claims = await self._vouched(self._opaque, token)
             if claims.expires_at <= self._now():
@@ -55,7 +55,7 @@ class IntrospectedTokens:
         return replace(claims, shown=shown)
 
     async def recognise(self, token: str) -> Claims:
-        """See :class:`~chatd.interfaces.ITokenReader`."""
+        """See :class:`~chatd.interfaces.tokens.ITokenReader`."""
         if self._opaque is not None and token.count(".") != JWT_DOTS:
             return await self._vouched(self._opaque, token)
         return await self._verifier.recognise(token)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from chatd.auth.flights import Flights
 from chatd.auth.outbound import AuthServiceFailed, Outbound
 from chatd.errors import Overloaded, Unavailable
-from chatd.records import Claims, ShownToken
+from chatd.records.tokens import Claims, ShownToken
 from chatd.security.breaker import Breaker
 from chatd.security.introspection import NoAnswer, read_answer
 from chatd.security.tokens import TokenRefused

@@ -26,7 +26,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from chatd.records import Record
+from chatd.records.base import Record
 
 MAX_BYTES: Final = 262_144
 """The largest answer that is read."""

@@ -5,8 +5,8 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from chatd.errors import Unavailable
-from chatd.interfaces import ITokenVerifier
-from chatd.records import Claims
+from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.tokens import Claims
 from chatd.security.tokens import TokenRefused
 from chatd.state.revocations import Revocations
 
@@ -16,7 +16,10 @@ PATIENCE_SECONDS = 5.0
 
 @implementer(ITokenVerifier)
 class RevocableTokens:
-    """See :class:`~chatd.interfaces.ITokenVerifier`. ``verifier`` decides first; ``revocations`` are this worker's."""
+    """See :class:`~chatd.interfaces.tokens.ITokenVerifier`.
+
+    ``verifier`` decides first; ``revocations`` are this worker's.
+    """
 
     def __init__(self, verifier: ITokenVerifier, revocations: Revocations, reactor: IReactorTime) -> None:
         self._verifier = verifier
@@ -24,7 +27,7 @@ class RevocableTokens:
         self._reactor = reactor
 
     async def verify(self, token: str, device: str) -> Claims:
-        """See :class:`~chatd.interfaces.ITokenVerifier`.
+        """See :class:`~chatd.interfaces.tokens.ITokenVerifier`.
 
         Until the revocations are known, as they are a moment after the start, it waits for them; it raises Unavailable
         where that takes long.

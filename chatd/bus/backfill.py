@@ -11,8 +11,10 @@ from twisted.internet.defer import Deferred
 
 from chatd.errors import ChatdError
 from chatd.handlers.kinds import Reader
-from chatd.interfaces import IConversationStore, ILogStore
-from chatd.records import Roster, Tail
+from chatd.interfaces.conversations import IConversationStore
+from chatd.interfaces.log import ILogStore
+from chatd.records.bus import Tail
+from chatd.records.rosters import Roster
 from chatd.state.directory import Directory
 from chatd.state.shared import Gap, SharedHub
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from zope.interface import implementer
 
-from chatd.interfaces import IBus
-from chatd.records import Publication, Signal
+from chatd.interfaces.bus import IBus
+from chatd.records.base import Signal
+from chatd.records.logs import Publication
 from chatd.wire.events import EphemeralEvent
 
 
@@ -25,19 +26,19 @@ class LocalBus:
         notice: Callable[[Collection[str], EphemeralEvent], None],
         heed: Callable[[Signal], None],
     ) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         self._receive, self._notice, self._heed = receive, notice, heed
 
     def publish(self, publications: Sequence[Publication]) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         self._receive(publications)
 
     def notify(self, users: Collection[str], event: EphemeralEvent) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         self._notice(users, event)
 
     def signal(self, signal: Signal) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         self._heed(signal)
 
 

@@ -20,7 +20,9 @@ from typing import Annotated, Any, Final, TypeAlias, Union
 import msgspec
 from msgspec import Meta
 
-from chatd.records import Entry, News, Publication, Signal
+from chatd.records.base import Signal
+from chatd.records.bus import News
+from chatd.records.logs import Entry, Publication
 from chatd.security.sealing import DIGEST_BYTES, AuthorKey
 from chatd.wire.events import EphemeralEvent
 from chatd.wire.types import ConversationId, Seq
@@ -56,7 +58,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
-    """See :class:`~chatd.records.News`."""
+    """See :class:`~chatd.records.bus.News`."""
 
     conversation: ConversationId
     seq: Seq

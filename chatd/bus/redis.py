@@ -23,7 +23,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 
 from chatd.bus.carrier import Carrier
 from chatd.bus.remote import EVERYBODY, RemoteBus
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.store.failures import SessionError

@@ -19,8 +19,9 @@ from chatd.bus import packets
 from chatd.bus.packets import Hostile, Message, Packets, Vocabulary
 from chatd.bus.sweep import Sweep
 from chatd.errors import ChatdError
-from chatd.interfaces import IBus
-from chatd.records import Publication, Signal
+from chatd.interfaces.bus import IBus
+from chatd.records.base import Signal
+from chatd.records.logs import Publication
 from chatd.security.sealing import AuthorKey
 from chatd.state.directory import Directory
 from chatd.state.ids import event_queue
@@ -110,13 +111,13 @@ class RemoteBus:
         notice: Callable[[Collection[str], EphemeralEvent], None],
         heed: Callable[[Signal], None],
     ) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         self._receive, self._notice, self._heed = receive, notice, heed
 
     # -- what is said --
 
     def publish(self, publications: Sequence[Publication]) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         for publication in publications:
             channels = {self._channel_of(topic) for topic in _topics(publication)}
             for message in packets.committed(publication, self._room):
@@ -124,7 +125,7 @@ class RemoteBus:
         self._receive(publications)
 
     def notify(self, users: Collection[str], event: EphemeralEvent) -> None:
-        """See :class:`~chatd.interfaces.IBus`. It is not kept for a bus that is away."""
+        """See :class:`~chatd.interfaces.bus.IBus`. It is not kept for a bus that is away."""
         self._notice(users, event)
         if self._carry is None:
             return
@@ -142,7 +143,7 @@ class RemoteBus:
                 self._say({channel}, message)
 
     def signal(self, signal: Signal) -> None:
-        """See :class:`~chatd.interfaces.IBus`."""
+        """See :class:`~chatd.interfaces.bus.IBus`."""
         self._heed(signal)
         self._say({self._channel_of(EVERYBODY)}, packets.signalled(signal))
 

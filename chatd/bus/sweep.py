@@ -10,7 +10,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 
 from chatd.errors import ChatdError
-from chatd.interfaces import IConversationStore
+from chatd.interfaces.conversations import IConversationStore
 from chatd.state.shared import SharedHub
 
 PEOPLE: Final = 200

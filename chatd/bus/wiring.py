@@ -19,7 +19,7 @@ from chatd.bus.sweep import Sweep
 from chatd.handlers.assembly import Stores
 from chatd.handlers.catalogue import NOTICES, SIGNALS
 from chatd.handlers.kinds import Reader
-from chatd.interfaces import IBus
+from chatd.interfaces.bus import IBus
 from chatd.settings import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory

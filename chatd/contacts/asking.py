@@ -25,7 +25,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from chatd.errors import Unavailable
-from chatd.interfaces import IContacts, Purpose
+from chatd.interfaces.people import IContacts, Purpose
 from chatd.settings import Contacts
 
 log = Logger()
@@ -57,7 +57,7 @@ class NoAnswer(Exception):
 
 @implementer(IContacts)
 class AskedContacts:
-    """See :class:`~chatd.interfaces.IContacts`.
+    """See :class:`~chatd.interfaces.people.IContacts`.
 
     Answers are kept for as long as ``settings`` say. ``trust_root`` is who signs the product's certificate; None for
     whom the system trusts.
@@ -72,7 +72,7 @@ class AskedContacts:
         self._failures = 0
 
     async def allows(self, user: str, other: str, purpose: Purpose) -> bool:
-        """See :class:`~chatd.interfaces.IContacts`."""
+        """See :class:`~chatd.interfaces.people.IContacts`."""
         question = Question(user, other, purpose)
         allowed, until = self._answers.get(question, (False, 0.0))
         if self._reactor.seconds() < until:

@@ -3,7 +3,7 @@
 from zope.interface import implementer
 
 from chatd.errors import Unavailable
-from chatd.interfaces import IContacts, Purpose
+from chatd.interfaces.people import IContacts, Purpose
 
 
 @implementer(IContacts)
@@ -16,7 +16,7 @@ class MemoryContacts:
         self.down = False
 
     async def allows(self, user: str, other: str, purpose: Purpose) -> bool:
-        """See :class:`~chatd.interfaces.IContacts`."""
+        """See :class:`~chatd.interfaces.people.IContacts`."""
         self.asked.append((user, other, purpose))
         if self.down:
             raise Unavailable

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
-from chatd.interfaces import ITokenVerifier
-from chatd.records import Claims
+from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router
 from chatd.settings import Settings
 from chatd.state.delivery import Delivery

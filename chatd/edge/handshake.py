@@ -8,7 +8,7 @@ import msgspec
 
 from chatd.edge.gateway import Gateway
 from chatd.errors import Forbidden, Invalid, Unauthorized
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.security.origins import origin_allowed
 from chatd.wire.session import DEFAULT_DEVICE
 from chatd.wire.types import DeviceId

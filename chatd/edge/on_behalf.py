@@ -3,7 +3,7 @@
 import msgspec
 
 from chatd.errors import Forbidden, Invalid
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.security.scopes import ACT
 from chatd.wire.types import UserId
 

@@ -7,10 +7,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.devices import Sighting
 from chatd.errors import ServerError
-from chatd.interfaces import IDeviceStore
-from chatd.records import Claims
+from chatd.interfaces.devices import IDeviceStore
+from chatd.records.devices import Sighting
+from chatd.records.tokens import Claims
 
 log = Logger()
 

@@ -27,7 +27,7 @@ from chatd.edge.guarded import GuardedProtocol
 from chatd.edge.handshake import Handshake, shake_hands
 from chatd.edge.sockets import Socket
 from chatd.errors import ChatdError, CloseCode, Internal, PeerError, ServerError
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.router import Lanes, command_union
 from chatd.security.scopes import NONE
 from chatd.state.delivery import Delivery, Phase

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from chatd.errors import Forbidden, Invalid, NotFound
-from chatd.records import Roster
+from chatd.records.rosters import Roster
 from chatd.state.relations import APART
 
 

@@ -14,8 +14,12 @@ from chatd.handlers.group_readers import GroupReaders
 from chatd.handlers.kinds import draft
 from chatd.handlers.messages import MESSAGE, MessageContent, MessageCreated, PageSize, Sent, Sizes
 from chatd.handlers.rights import Action, check_may
-from chatd.interfaces import IAnnouncementStore, IBus, ILog
-from chatd.records import Appended, MustRead, Roster
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.conversations import IAnnouncementStore
+from chatd.interfaces.log import ILog
+from chatd.records.logs import Appended
+from chatd.records.reading import MustRead
+from chatd.records.rosters import Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
@@ -79,7 +83,7 @@ class ReaderPage(Reply, frozen=True, kw_only=True):
 
 
 def _may_announce(user: str, at: datetime, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+    """See :data:`~chatd.records.rosters.Decide`."""
     muted_until = check_may(Action.ANNOUNCE, roster, user).muted_until
     if muted_until is not None and at < muted_until:
         raise Forbidden(f"You are muted here until {muted_until.isoformat()}.")

@@ -35,26 +35,16 @@ from chatd.handlers.sync import Resuming
 from chatd.handlers.tallies import Tallies
 from chatd.handlers.tokens import Tokens as TokenHandlers
 from chatd.handlers.typing import Typing
-from chatd.interfaces import (
-    IAnnouncementStore,
-    IBus,
-    IConversationStore,
-    IDeviceStore,
-    IGroupStore,
-    IKeyStore,
-    ILog,
-    ILogStore,
-    IPresenceStore,
-    IProfileStore,
-    IReactionStore,
-    IReadingStore,
-    IRelations,
-    IRelationStore,
-    IRhythm,
-    ISearchStore,
-    ITokenReader,
-)
-from chatd.records import PresenceChanged, TypingShown
+from chatd.interfaces.bus import IBus, IRhythm
+from chatd.interfaces.conversations import IAnnouncementStore, IConversationStore, IGroupStore, IReadingStore
+from chatd.interfaces.devices import IDeviceStore
+from chatd.interfaces.keys import IKeyStore
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.interfaces.messages import IReactionStore, ISearchStore
+from chatd.interfaces.people import IProfileStore, IRelations, IRelationStore
+from chatd.interfaces.presence import IPresenceStore
+from chatd.interfaces.tokens import ITokenReader
+from chatd.records.presence import PresenceChanged, TypingShown
 from chatd.settings import Groups as GroupLimits
 from chatd.settings import Limits, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors

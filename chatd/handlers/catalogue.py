@@ -1,6 +1,5 @@
 """All handler classes. A new command needs no line here, a new class of them one."""
 
-from chatd.devices import TokensRevoked
 from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.devices import ENDED, OTHERS_ENDED, Devices
@@ -36,7 +35,9 @@ from chatd.handlers.search import Searching
 from chatd.handlers.sync import Resuming
 from chatd.handlers.tokens import REVOKED, Tokens
 from chatd.handlers.typing import Typing
-from chatd.records import PresenceChanged, Signal, TypingShown
+from chatd.records.base import Signal
+from chatd.records.devices import TokensRevoked
+from chatd.records.presence import PresenceChanged, TypingShown
 from chatd.state.directory import RosterChanged
 from chatd.state.relations import RelationsChanged
 from chatd.wire.commands import Declaration, declarations

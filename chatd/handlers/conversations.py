@@ -15,8 +15,10 @@ from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
 from chatd.handlers.history import Message, messages_now
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import PageSize
-from chatd.interfaces import IReadingStore, IRelations
-from chatd.records import MAX_UNREAD, ConversationKind, Listed, Mark
+from chatd.interfaces.conversations import IReadingStore
+from chatd.interfaces.people import IRelations
+from chatd.records.reading import MAX_UNREAD, Listed, Mark
+from chatd.records.rosters import ConversationKind
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ConversationId, Seq, UserId
 

@@ -8,13 +8,15 @@ from datetime import datetime
 
 import msgspec
 
-from chatd.devices import EndDevices, TokensRevoked
 from chatd.errors import Conflict, Forbidden, Invalid
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.revisions import Changed
-from chatd.interfaces import IBus, IDeviceStore, ILog
-from chatd.records import Appended, Entry
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.devices import IDeviceStore
+from chatd.interfaces.log import ILog
+from chatd.records.devices import EndDevices, TokensRevoked
+from chatd.records.logs import Appended, Entry
 from chatd.state.authors import Authors
 from chatd.state.queues import queue_roster
 from chatd.wire.commands import Command, Reply, Route, command

@@ -10,7 +10,7 @@ from chatd.handlers.kinds import Content, Reader
 from chatd.handlers.messages import MessageContent, MessageCreated, Messages, Send, Sent
 from chatd.handlers.opening import ConversationCreated
 from chatd.handlers.seen import refusing, seen
-from chatd.interfaces import ILogStore
+from chatd.interfaces.log import ILogStore
 from chatd.state.ids import direct
 from chatd.wire.commands import Command, Route, command
 from chatd.wire.types import ClientId, ConversationId, Place, UserId

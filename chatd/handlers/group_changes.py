@@ -18,8 +18,12 @@ from chatd.handlers.group_notices import CONVERSATION_JOINED, MembershipContent
 from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.revisions import Changed
-from chatd.interfaces import IGroupStore, ILog, ILogStore, IRelations
-from chatd.records import Appended, Decide, Draft, Elsewhere, Record, Roster
+from chatd.interfaces.conversations import IGroupStore
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.interfaces.people import IRelations
+from chatd.records.base import Record
+from chatd.records.logs import Appended, Draft, Elsewhere
+from chatd.records.rosters import Decide, Roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from chatd.handlers.kinds import Content, Kind
-from chatd.records import Entry, Role
+from chatd.records.logs import Entry
+from chatd.records.rosters import Role
 from chatd.wire.events import LogEvent
 from chatd.wire.types import NO_NUL, UserId
 

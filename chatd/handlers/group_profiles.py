@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from chatd.handlers.group_events import GroupContent
 from chatd.handlers.kinds import Reader
-from chatd.interfaces import ILogStore
-from chatd.records import Record
+from chatd.interfaces.log import ILogStore
+from chatd.records.base import Record
 
 
 class GroupProfile(Record, frozen=True, kw_only=True, gc=False):

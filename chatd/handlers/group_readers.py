@@ -5,8 +5,9 @@ from datetime import datetime
 
 from chatd.errors import Forbidden, NotFound
 from chatd.handlers.rights import Action, allows, least_role
-from chatd.interfaces import IGroupStore
-from chatd.records import Enlisted, Group, Record, Standing
+from chatd.interfaces.conversations import IGroupStore
+from chatd.records.base import Record
+from chatd.records.rosters import Enlisted, Group, Standing
 
 
 class People(Record, frozen=True, kw_only=True, gc=False):

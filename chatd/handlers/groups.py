@@ -37,8 +37,8 @@ from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
 from chatd.handlers.kinds import Content, draft
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, check_may
-from chatd.interfaces import IGroupStore
-from chatd.records import Group, Roster, Rules
+from chatd.interfaces.conversations import IGroupStore
+from chatd.records.rosters import Group, Roster, Rules
 from chatd.settings import Groups as GroupLimits
 from chatd.state.ids import group as group_id
 from chatd.wire.commands import Command, Reply, Route, command
@@ -143,7 +143,7 @@ class _Overtaken(Overloaded):
 
 
 def _updated(user: str, base: int, before: GroupContent, after: GroupContent, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+    """See :data:`~chatd.records.rosters.Decide`."""
     if after.rules != before.rules:
         check_may(Action.RULE, roster, user)
     if replace(after, rules=before.rules) != before or after == before:
@@ -156,7 +156,7 @@ def _updated(user: str, base: int, before: GroupContent, after: GroupContent, ro
 
 
 def _deleted(user: str, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+    """See :data:`~chatd.records.rosters.Decide`."""
     check_may(Action.DELETE, roster, user)
     return rosters.changed(roster, {}, closed=True)
 

@@ -10,8 +10,10 @@ from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.messages import MessageId
 from chatd.handlers.revisions import Changed
 from chatd.handlers.seen import refusing, seen
-from chatd.interfaces import ILog, ILogStore
-from chatd.records import Appended, Entry, Hiding, unrestricted
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.records.logs import Appended, Entry
+from chatd.records.personal import Hiding
+from chatd.records.rosters import unrestricted
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue, message_id
 from chatd.state.queues import queue_roster

@@ -13,7 +13,8 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageContent, MessageId, PageSize
 from chatd.handlers.tallies import ReactionCount, Tallies
-from chatd.records import KeptMessage, Page, Tally
+from chatd.records.logs import KeptMessage, Page
+from chatd.records.reactions import Tally
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from chatd.handlers.messages import MessageContent
 from chatd.handlers.words import tokens
-from chatd.records import Draft
+from chatd.records.logs import Draft
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import SERVER, Authors
 

@@ -7,8 +7,10 @@ import msgspec
 
 from chatd.handlers.kinds import Reader
 from chatd.handlers.profiles import PROFILE, ProfileContent, ProfilesChanged
-from chatd.interfaces import IBus, IProfileStore
-from chatd.records import Claims, Entry
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.people import IProfileStore
+from chatd.records.logs import Entry
+from chatd.records.tokens import Claims
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue
 

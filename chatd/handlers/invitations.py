@@ -26,8 +26,8 @@ from chatd.handlers.group_readers import GroupReaders
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action
-from chatd.interfaces import IGroupStore
-from chatd.records import Membership
+from chatd.interfaces.conversations import IGroupStore
+from chatd.records.rosters import Membership
 from chatd.settings import Groups as GroupLimits
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ClientId, ConversationId, UserId

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from chatd.records import Draft, Entry, Revision, Roster
+from chatd.records.logs import Draft, Entry, Revision
+from chatd.records.rosters import Roster
 from chatd.security.sealing import AuthorKey, Unreadable
 from chatd.state.authors import Authors
 from chatd.wire.events import LogEvent

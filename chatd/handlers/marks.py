@@ -7,9 +7,13 @@ import msgspec
 from chatd.errors import Invalid, NotFound
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import PageSize
-from chatd.interfaces import IBus, IConversationStore, ILogStore, IReadingStore, IRelations
-from chatd.records import Ack, Mark, Page
-from chatd.records import Read as ReadMark
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.conversations import IConversationStore, IReadingStore
+from chatd.interfaces.log import ILogStore
+from chatd.interfaces.people import IRelations
+from chatd.records.logs import Ack, Page
+from chatd.records.reading import Mark
+from chatd.records.reading import Read as ReadMark
 from chatd.state.directory import Directory
 from chatd.wire.commands import Command, Done, Reply, Route, command
 from chatd.wire.events import EphemeralEvent

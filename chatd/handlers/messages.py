@@ -14,8 +14,9 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
 from chatd.handlers.rights import check_posts
-from chatd.interfaces import ILog
-from chatd.records import Appended, Decide, Entry, Roster
+from chatd.interfaces.log import ILog
+from chatd.records.logs import Appended, Entry
+from chatd.records.rosters import Decide, Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import direct, message_id
@@ -108,7 +109,7 @@ class Sent(Reply, frozen=True, kw_only=True):
 def _may_post(
     user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
 ) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+    """See :data:`~chatd.records.rosters.Decide`."""
     check_sees(roster, user, reply_to)
     check_posts(roster, user, at)
     check_unblocked(roster)

@@ -5,8 +5,11 @@ from typing import Any
 
 from chatd.errors import Forbidden, OutcomeUnknown
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.interfaces import IBus, IConversationStore, IRelations
-from chatd.records import ConversationKind, Draft, Entry, Publication, Roster, plain_roster
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.conversations import IConversationStore
+from chatd.interfaces.people import IRelations
+from chatd.records.logs import Draft, Entry, Publication
+from chatd.records.rosters import ConversationKind, Roster, plain_roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import direct, event_queue

@@ -15,8 +15,12 @@ from chatd.errors import ChatdError, Conflict, Invalid, NotFound, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.revisions import Changed
-from chatd.interfaces import ILog, IReadingStore
-from chatd.records import Entry, Listed, PersonalChange, PersonalSetting, Roster
+from chatd.interfaces.conversations import IReadingStore
+from chatd.interfaces.log import ILog
+from chatd.records.logs import Entry
+from chatd.records.personal import PersonalChange, PersonalSetting
+from chatd.records.reading import Listed
+from chatd.records.rosters import Roster
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
@@ -292,7 +296,7 @@ def _unless(sensible: bool) -> Unchanged | None:
 
 
 def _decided(refused: ChatdError | None, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+    """See :data:`~chatd.records.rosters.Decide`."""
     if refused is not None:
         raise refused
     return roster

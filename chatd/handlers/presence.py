@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from chatd.errors import Invalid
 from chatd.handlers.caller import Caller
-from chatd.records import PresenceStatus
+from chatd.records.presence import PresenceStatus
 from chatd.state.delivery import Delivery
 from chatd.state.leases import Leases
 from chatd.state.subscriptions import Shown, Subscriptions

@@ -12,8 +12,12 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import Sizes
 from chatd.handlers.revisions import Changed
-from chatd.interfaces import IBus, ILog, IProfileStore, IRelations
-from chatd.records import Appended, Entry, ProfileGiven, Signal
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.log import ILog
+from chatd.interfaces.people import IProfileStore, IRelations
+from chatd.records.base import Signal
+from chatd.records.logs import Appended, Entry
+from chatd.records.people import ProfileGiven
 from chatd.state.authors import Authors
 from chatd.state.exchange import Exchange
 from chatd.state.ids import event_queue

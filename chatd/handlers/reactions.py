@@ -15,8 +15,11 @@ from chatd.handlers.messages import MessageId, PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import check_unmuted
 from chatd.handlers.seen import seen
-from chatd.interfaces import ILog, ILogStore, IReactionStore
-from chatd.records import Appended, CheckReaction, Entry, MessageState, Reaction, Revision, Roster
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.interfaces.messages import IReactionStore
+from chatd.records.logs import Appended, Entry, MessageState, Revision
+from chatd.records.reactions import CheckReaction, Reaction
+from chatd.records.rosters import Roster
 from chatd.state.authors import SERVER, Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id
@@ -119,7 +122,7 @@ class ReactionList(Reply, frozen=True, kw_only=True):
 
 
 def _may_react(user: str, at: datetime, target: int, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`. One may react where one may not write, in groups for announcements."""
+    """See :data:`~chatd.records.rosters.Decide`. One may react where one may not write, in groups for announcements."""
     check_sees(roster, user, target)
     check_unblocked(roster)
     check_unmuted(roster, user, at)
@@ -127,14 +130,14 @@ def _may_react(user: str, at: datetime, target: int, roster: Roster, seq: int) -
 
 
 def _stays(state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`: nothing becomes of a message by what others put to it."""
+    """See :data:`~chatd.records.logs.Revise`: nothing becomes of a message by what others put to it."""
     if state.deleted is not None:
         raise NotFound
     return state
 
 
 def _may_remove(mark: bytes, own: Collection[bytes], all: Collection[bytes]) -> None:
-    """See :data:`~chatd.records.CheckReaction`."""
+    """See :data:`~chatd.records.reactions.CheckReaction`."""
     if mark not in own:
         raise Unchanged
 
@@ -208,7 +211,7 @@ class Reactions:
         return mark_of(key, conversation, seq, emoji)
 
     def _may_add(self, mark: bytes, own: Collection[bytes], all: Collection[bytes]) -> None:
-        """See :data:`~chatd.records.CheckReaction`."""
+        """See :data:`~chatd.records.reactions.CheckReaction`."""
         if mark in own:
             raise Unchanged
         if len(own) >= self._max_own:

@@ -12,8 +12,12 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed, NoContent
-from chatd.interfaces import IBus, ILog, IRelationStore
-from chatd.records import MEMBER, Appended, Draft, Elsewhere, Entry, Relating, Roster, Side, Tie, plain_roster
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.log import ILog
+from chatd.interfaces.people import IRelationStore
+from chatd.records.logs import Appended, Draft, Elsewhere, Entry
+from chatd.records.people import Relating, Side, Tie
+from chatd.records.rosters import MEMBER, Roster, plain_roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.state.ids import direct, event_queue
@@ -150,7 +154,7 @@ class PeoplePage(Reply, frozen=True, kw_only=True):
 
 
 def _follow(tie: Tie) -> Tie:
-    """See :data:`~chatd.records.Relate`."""
+    """See :data:`~chatd.records.people.Relate`."""
     if tie.blocks or tie.blocked:
         raise Forbidden("You cannot follow each other.")
     if tie.follows:
@@ -159,28 +163,28 @@ def _follow(tie: Tie) -> Tie:
 
 
 def _unfollow(tie: Tie) -> Tie:
-    """See :data:`~chatd.records.Relate`."""
+    """See :data:`~chatd.records.people.Relate`."""
     if not tie.follows:
         raise Unchanged
     return replace(tie, follows=False)
 
 
 def _block(tie: Tie) -> Tie:
-    """See :data:`~chatd.records.Relate`."""
+    """See :data:`~chatd.records.people.Relate`."""
     if tie.blocks:
         raise Unchanged
     return replace(tie, blocks=True, follows=False, followed=False)
 
 
 def _unblock(tie: Tie) -> Tie:
-    """See :data:`~chatd.records.Relate`."""
+    """See :data:`~chatd.records.people.Relate`."""
     if not tie.blocks:
         raise Unchanged
     return replace(tie, blocks=False)
 
 
 def _standing(user: str, blocking: bool, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`, of the direct conversation of the two."""
+    """See :data:`~chatd.records.rosters.Decide`, of the direct conversation of the two."""
     membership = replace(roster.members.get(user, MEMBER), blocking=blocking)
     return replace(roster, members={**roster.members, user: membership}, changes={user: membership})
 

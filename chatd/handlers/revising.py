@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from chatd.errors import Forbidden, NotFound, Unchanged
 from chatd.handlers.access import check_mentions, check_sees, check_unblocked
 from chatd.handlers.rights import check_open
-from chatd.records import MessageState, Roster
+from chatd.records.logs import MessageState
+from chatd.records.rosters import Roster
 
 Check = Callable[[Roster, str], None]
 """Whether the roster allows something to a member who sees the message; raises Forbidden where it does not."""
@@ -20,7 +21,7 @@ def deletes_own(roster: Roster, user: str) -> None:
 
 
 def may_alter(user: str, target: int, mentions: tuple[str, ...], check: Check, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.Decide`."""
+    """See :data:`~chatd.records.rosters.Decide`."""
     check_sees(roster, user, target)
     check_unblocked(roster)
     check(roster, user)
@@ -29,27 +30,27 @@ def may_alter(user: str, target: int, mentions: tuple[str, ...], check: Check, r
 
 
 def edited(user: str, latest: datetime | None, state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
+    """See :data:`~chatd.records.logs.Revise`."""
     _check_author(user, state, "edit")
     _check_time(latest, state, "edited")
     return replace(state, edited=seq)
 
 
 def deleted(user: str, latest: datetime | None, state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
+    """See :data:`~chatd.records.logs.Revise`."""
     _check_author(user, state, "delete")
     _check_time(latest, state, "deleted")
     return replace(state, deleted=seq, pinned=None)
 
 
 def removed(state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`; by somebody who keeps order, whatever its age."""
+    """See :data:`~chatd.records.logs.Revise`; by somebody who keeps order, whatever its age."""
     _check_there(state)
     return replace(state, deleted=seq, pinned=None)
 
 
 def pinned(state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
+    """See :data:`~chatd.records.logs.Revise`."""
     _check_there(state)
     if state.pinned is not None:
         raise Unchanged
@@ -57,7 +58,7 @@ def pinned(state: MessageState, seq: int) -> MessageState:
 
 
 def unpinned(state: MessageState, seq: int) -> MessageState:
-    """See :data:`~chatd.records.Revise`."""
+    """See :data:`~chatd.records.logs.Revise`."""
     _check_there(state)
     if state.pinned is None:
         raise Unchanged

@@ -14,8 +14,8 @@ from chatd.handlers.messages import MessageContent, MessageId, Sizes
 from chatd.handlers.revising import Check, deleted, deletes_own, edited, may_alter, pinned, removed, unpinned
 from chatd.handlers.rights import Action, check_may_in_group, check_posts
 from chatd.handlers.seen import seen
-from chatd.interfaces import ILog, ILogStore
-from chatd.records import Appended, Entry, MessageState, Revision
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.records.logs import Appended, Entry, MessageState, Revision
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import message_id

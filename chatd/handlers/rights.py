@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Final, Literal, get_args
 
 from chatd.errors import Forbidden, NotFound
-from chatd.records import MEMBER, Membership, Role, Roster, Rules
+from chatd.records.rosters import MEMBER, Membership, Role, Roster, Rules
 
 Rule = Literal["posting", "inviting", "editing"]
 

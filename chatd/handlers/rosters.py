@@ -1,8 +1,8 @@
 """Rosters after changes of who is in a group: pure functions, from which each command makes its ``decide``.
 
 They hold whatever happens at the same time, since they are asked on the locked, current roster
-(:data:`~chatd.records.Decide`). Whatever a command does to a group's people goes through :func:`changed`, which keeps
-the promise that a group has an owner.
+(:data:`~chatd.records.rosters.Decide`). Whatever a command does to a group's people goes through :func:`changed`, which
+keeps the promise that a group has an owner.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from chatd.errors import Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers.rights import Action, check_group, check_may, check_may_upon, rank, role_of
-from chatd.records import Membership, Role, Roster
+from chatd.records.rosters import Membership, Role, Roster
 from chatd.settings import Groups
 
 OUTSIDE: Final = Membership(standing="left", until=0)

@@ -19,8 +19,8 @@ from chatd.handlers.indexing import hashes
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageId
 from chatd.handlers.words import MAX_TERMS, Query, occurrences, parse
-from chatd.interfaces import ISearchStore
-from chatd.records import Finding, FoundAt, Match, Search
+from chatd.interfaces.messages import ISearchStore
+from chatd.records.search import Finding, FoundAt, Match, Search
 from chatd.state.authors import SERVER, Authors
 from chatd.state.directory import Directory
 from chatd.state.ids import NIL, message_id

@@ -1,8 +1,9 @@
 """One message, as somebody sees it."""
 
 from chatd.errors import ChatdError
-from chatd.interfaces import ILogStore
-from chatd.records import Decide, KeptMessage, Page, Roster
+from chatd.interfaces.log import ILogStore
+from chatd.records.logs import KeptMessage, Page
+from chatd.records.rosters import Decide, Roster
 
 
 async def seen(store: ILogStore, user: str, conversation: str, seq: int) -> KeptMessage | None:

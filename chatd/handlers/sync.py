@@ -10,8 +10,9 @@ from chatd.errors import Invalid
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import EntryUnknown, Reader
 from chatd.handlers.messages import PageSize
-from chatd.interfaces import IConversationStore, ILogStore
-from chatd.records import Cursor, Entry, Position
+from chatd.interfaces.conversations import IConversationStore
+from chatd.interfaces.log import ILogStore
+from chatd.records.logs import Cursor, Entry, Position
 from chatd.state.delivery import Delivery, Phase, Start
 from chatd.state.hub import Hub
 from chatd.state.ids import event_queue

@@ -8,8 +8,9 @@ from msgspec import Meta
 
 from chatd.handlers.kinds import Reader
 from chatd.handlers.reactions import ReactionContent
-from chatd.interfaces import IReactionStore
-from chatd.records import KeptMessage, Page, Tally
+from chatd.interfaces.messages import IReactionStore
+from chatd.records.logs import KeptMessage, Page
+from chatd.records.reactions import Tally
 from chatd.wire.types import Emoji
 
 
@@ -29,7 +30,7 @@ class Tallies:
         self._reader = reader
 
     async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         return await self._store.page(page)
 
     async def shown(self, tallies: Sequence[Tally]) -> dict[int, list[ReactionCount]]:

@@ -9,13 +9,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chatd.devices import EndDevices, RevokeTokens, TokensRevoked
 from chatd.errors import Conflict, Forbidden, Invalid, Unauthorized, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.revisions import Changed
-from chatd.interfaces import IBus, ILog, ITokenReader
-from chatd.records import Appended, Effect, Entry
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.log import ILog
+from chatd.interfaces.tokens import ITokenReader
+from chatd.records.base import Effect
+from chatd.records.devices import EndDevices, RevokeTokens, TokensRevoked
+from chatd.records.logs import Appended, Entry
 from chatd.security.scopes import REVOKE
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue

@@ -11,8 +11,11 @@ from chatd.handlers.access import check_sees, check_unblocked
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import MESSAGE
 from chatd.handlers.rights import check_posts
-from chatd.interfaces import IBus, IRelations
-from chatd.records import Publication, Roster, TypingShown
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.people import IRelations
+from chatd.records.logs import Publication
+from chatd.records.presence import TypingShown
+from chatd.records.rosters import Roster
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
 from chatd.state.hub import Follower

@@ -23,7 +23,7 @@ from typing import Final
 from unicodedata import category, combining, normalize
 
 from chatd.errors import Invalid
-from chatd.records import Record
+from chatd.records.base import Record
 
 WORD_CHARS: Final = 64
 """So many characters of a word tell it from others."""

@@ -27,7 +27,7 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from chatd.records import WrappedKey
+from chatd.records.keys import WrappedKey
 from chatd.security.jwks import base64url, unpadded_base64url
 from chatd.security.sealing import KEY_BYTES, NONCE_BYTES, TAG_BYTES, AuthorKey, Unreadable
 

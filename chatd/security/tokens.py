@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import UNSET, Meta, UnsetType
 
 from chatd.errors import Unauthorized, Unavailable
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.security.jwks import MAX_KID, KeySet, KeySetError, base64url, strict_object, unpadded_base64url
 from chatd.security.scopes import read_scopes
 from chatd.wire.types import AvatarUrl, DisplayName

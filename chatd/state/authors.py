@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Set
 from typing import Final
 
-from chatd.interfaces import IKeyStore
+from chatd.interfaces.keys import IKeyStore
 from chatd.security.keyring import Keyring
 from chatd.security.sealing import AuthorKey, Unreadable
 

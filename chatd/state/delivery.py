@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Generic
 
-from chatd.records import Cursor
+from chatd.records.logs import Cursor
 from chatd.state.outbox import Frame, Outbox
 from chatd.wire.events import ConversationStale, Event, Form, LogEvent, Outgoing
 
@@ -67,7 +67,7 @@ class _Held:
 class Start(Cursor, frozen=True, kw_only=True, gc=False):
     """Where a conversation begins for this connection. ``last_seq`` is its log's end when that was read.
 
-    ``recent``, ``since`` and ``present`` are as in the :class:`~chatd.records.Position`.
+    ``recent``, ``since`` and ``present`` are as in the :class:`~chatd.records.logs.Position`.
     """
 
     last_seq: int

@@ -3,8 +3,9 @@
 from collections import OrderedDict
 
 from chatd.errors import NotFound
-from chatd.interfaces import IConversationStore
-from chatd.records import Roster, Signal
+from chatd.interfaces.conversations import IConversationStore
+from chatd.records.base import Signal
+from chatd.records.rosters import Roster
 
 
 class RosterChanged(Signal, frozen=True, kw_only=True, tag="roster.changed"):

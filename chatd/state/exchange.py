@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from chatd.records import Signal
+from chatd.records.base import Signal
 
 Told = TypeVar("Told", bound=Signal)
 

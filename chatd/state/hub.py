@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from chatd.records import Cursor, Entry, Publication
+from chatd.records.logs import Cursor, Entry, Publication
 from chatd.state.delivery import Delivery, Start
 from chatd.wire.events import EphemeralEvent, LogEvent, Outgoing
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Set
 
-from chatd.records import News
+from chatd.records.bus import News
 
 PASSED_LOGS = 100_000
 """Of how many logs that nobody here follows a worker remembers how far they have come."""

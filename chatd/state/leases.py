@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from chatd.interfaces import IBus, IPresenceStore
-from chatd.records import Lease, PresenceChanged, PresenceStatus, Seen
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.presence import IPresenceStore
+from chatd.records.presence import Lease, PresenceChanged, PresenceStatus, Seen
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Follower
 

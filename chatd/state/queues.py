@@ -1,6 +1,6 @@
 """Event queues: logs with one reader, written by the server alone."""
 
-from chatd.records import Roster, plain_roster
+from chatd.records.rosters import Roster, plain_roster
 from chatd.state.ids import event_queue
 
 

@@ -6,8 +6,9 @@ from typing import Final
 from zope.interface import implementer
 
 from chatd.errors import Forbidden
-from chatd.interfaces import IContacts, IRelations, IRelationStore, Purpose
-from chatd.records import Blocks, Signal, Tie
+from chatd.interfaces.people import IContacts, IRelations, IRelationStore, Purpose
+from chatd.records.base import Signal
+from chatd.records.people import Blocks, Tie
 from chatd.settings import ContactPolicy
 from chatd.state.exchange import Exchange
 from chatd.state.kept import Kept
@@ -71,16 +72,16 @@ class Relations:
         return (await self._blocks.get([user]))[user]
 
     async def apart(self, user: str) -> frozenset[str]:
-        """See :class:`~chatd.interfaces.IRelations`."""
+        """See :class:`~chatd.interfaces.people.IRelations`."""
         blocks = await self._blocks_of(user)
         return blocks.blocked | blocks.blockers
 
     async def blockers(self, user: str) -> frozenset[str]:
-        """See :class:`~chatd.interfaces.IRelations`."""
+        """See :class:`~chatd.interfaces.people.IRelations`."""
         return (await self._blocks_of(user)).blockers
 
     async def check_contact(self, user: str, other: str, purpose: Purpose = "invitation") -> None:
-        """See :class:`~chatd.interfaces.IRelations`. Read anew each time: it is seldom asked."""
+        """See :class:`~chatd.interfaces.people.IRelations`. Read anew each time: it is seldom asked."""
         if user == other:
             return
         tie = await self._store.tie(user, other)
@@ -97,12 +98,12 @@ class Strangers:
     """The twin for whatever is about something else: nobody has blocked anybody, and everybody may be written to."""
 
     async def apart(self, user: str) -> frozenset[str]:
-        """See :class:`~chatd.interfaces.IRelations`."""
+        """See :class:`~chatd.interfaces.people.IRelations`."""
         return frozenset()
 
     async def blockers(self, user: str) -> frozenset[str]:
-        """See :class:`~chatd.interfaces.IRelations`."""
+        """See :class:`~chatd.interfaces.people.IRelations`."""
         return frozenset()
 
     async def check_contact(self, user: str, other: str, purpose: Purpose = "invitation") -> None:
-        """See :class:`~chatd.interfaces.IRelations`."""
+        """See :class:`~chatd.interfaces.people.IRelations`."""

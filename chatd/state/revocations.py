@@ -3,8 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from chatd.devices import Revocation
-from chatd.records import Claims
+from chatd.records.devices import Revocation
+from chatd.records.tokens import Claims
 
 Key = TypeVar("Key", bound=Hashable)
 

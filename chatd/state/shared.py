@@ -19,7 +19,9 @@ from typing import Any
 
 import msgspec
 
-from chatd.records import Cursor, Entry, News, Publication, Reach, Roster, Tail
+from chatd.records.bus import News, Reach, Tail
+from chatd.records.logs import Cursor, Entry, Publication
+from chatd.records.rosters import Roster
 from chatd.state.delivery import Delivery, Phase, Start
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub

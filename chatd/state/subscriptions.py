@@ -14,8 +14,10 @@ from math import ceil
 from typing import Any, Literal
 
 from chatd.errors import Invalid
-from chatd.interfaces import IPresenceStore, IRelations
-from chatd.records import PresenceChanged, PresenceStatus, Record, Seen
+from chatd.interfaces.people import IRelations
+from chatd.interfaces.presence import IPresenceStore
+from chatd.records.base import Record
+from chatd.records.presence import PresenceChanged, PresenceStatus, Seen
 from chatd.state.delivery import Delivery, Phase
 from chatd.state.hub import Follower
 from chatd.state.relations import RelationsChanged

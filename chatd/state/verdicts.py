@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 
-from chatd.records import Claims, Record
+from chatd.records.base import Record
+from chatd.records.tokens import Claims
 
 
 class Verdict(Record, frozen=True, kw_only=True, gc=False):

@@ -6,8 +6,9 @@ from typing import Any
 from zope.interface import implementer
 
 from chatd.errors import NotFound
-from chatd.interfaces import IAnnouncementStore
-from chatd.records import Confirmation, Entry
+from chatd.interfaces.conversations import IAnnouncementStore
+from chatd.records.logs import Entry
+from chatd.records.reading import Confirmation
 from chatd.store.arrays import plain_array
 from chatd.store.pool import Pool
 from chatd.store.transaction import Cursor
@@ -54,13 +55,13 @@ async def write_must_reads(cursor: Cursor, effects: Sequence[tuple[Any, Entry]])
 
 @implementer(IAnnouncementStore)
 class PostgresAnnouncements:
-    """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+    """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def confirm(self, conversation: str, seq: int, user: str) -> bool:
-        """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+        """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
         parameters = {"conversation": conversation, "seq": seq, "user": user}
         [[due, confirmed]] = await self._pool.query(CONFIRM, parameters, writes=True, retry=True)
         if not due:
@@ -68,11 +69,11 @@ class PostgresAnnouncements:
         return bool(confirmed)
 
     async def confirmed(self, conversation: str, seq: int) -> int | None:
-        """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+        """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
         rows = await self._pool.query(CONFIRMED, (conversation, seq))
         return rows[0][0] if rows else None
 
     async def confirmations(self, conversation: str, seq: int, after: str, limit: int) -> list[Confirmation]:
-        """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+        """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
         rows = await self._pool.query(CONFIRMATIONS, (conversation, seq, after, limit))
         return [Confirmation(user=user, at=at) for user, at in rows]

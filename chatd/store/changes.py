@@ -13,7 +13,8 @@ from typing import Any
 import psycopg2
 
 from chatd.errors import ChatdError, Conflict
-from chatd.records import Appended, Draft, Membership, MessageState, Roster, Rules
+from chatd.records.logs import Appended, Draft, MessageState
+from chatd.records.rosters import Membership, Roster, Rules
 from chatd.store.arrays import nullable_array, plain_array, text_array
 from chatd.store.decisions import LogState, Place, beginnings, decide, named, pairs, targets
 from chatd.store.outcomes import write
@@ -73,7 +74,7 @@ Verdict = Appended | ChatdError
 
 
 async def change(pool: Pool, drafts: Sequence[Draft]) -> list[Verdict]:
-    """Decide on ``drafts`` and commit what is allowed; see :class:`~chatd.interfaces.ILogStore`."""
+    """Decide on ``drafts`` and commit what is allowed; see :class:`~chatd.interfaces.log.ILogStore`."""
     try:
         return await pool.interact(_change, drafts)
     except UNFIT as error:

@@ -22,7 +22,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from txpostgres import txpostgres
 
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.store.failures import Lost, NotSent, SessionError, ends_session, first_line, makes_stale
 
 _AT_REST = frozenset({TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS, TRANSACTION_STATUS_INERROR})

@@ -6,18 +6,10 @@ from typing import Any
 
 from zope.interface import implementer
 
-from chatd.interfaces import IConversationStore
-from chatd.records import (
-    Ack,
-    Conversation,
-    ConversationKind,
-    Draft,
-    Entry,
-    Membership,
-    Position,
-    Reach,
-    Roster,
-)
+from chatd.interfaces.conversations import IConversationStore
+from chatd.records.bus import Reach
+from chatd.records.logs import Ack, Draft, Entry, Position
+from chatd.records.rosters import Conversation, ConversationKind, Membership, Roster
 from chatd.store.acks import ACKNOWLEDGE, acknowledge
 from chatd.store.arrays import text_array
 from chatd.store.batcher import Batcher
@@ -73,10 +65,10 @@ PREPARED = (OPEN, ACKNOWLEDGE)
 
 @implementer(IConversationStore)
 class PostgresConversations:
-    """See :class:`~chatd.interfaces.IConversationStore`. Openings and acks are committed in batches, like the log.
+    """See :class:`~chatd.interfaces.conversations.IConversationStore`.
 
-    At most ``max_waiting`` of each wait; ``failed`` is told of every unforeseen exception. Statements of ``PREPARED``
-    are prepared on each connection of the pool.
+    Openings and acks are committed in batches, like the log. At most ``max_waiting`` of each wait; ``failed`` is told
+    of every unforeseen exception. Statements of ``PREPARED`` are prepared on each connection of the pool.
     """
 
     def __init__(self, pool: Pool, *, max_waiting: int, failed: Callable[[BaseException], None]) -> None:
@@ -89,29 +81,29 @@ class PostgresConversations:
     async def open(
         self, conversation: str, kind: ConversationKind, members: Sequence[str], notices: Sequence[Draft]
     ) -> list[Entry]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         return await self._openings.submit(
             Opening(conversation=conversation, kind=kind, members=tuple(members), notices=tuple(notices))
         )
 
     async def get(self, conversation: str) -> Conversation | None:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         rows = await self._pool.query(GET, (conversation,))
         return read_conversation(rows[0]) if rows else None
 
     async def roster(self, conversation: str) -> Roster | None:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         rows = await self._pool.query(ROSTER, (conversation,))
         people = [(conversation, *row[11:]) for row in rows if row[11] is not None]
         return rosters(rows[:1], people).get(conversation)
 
     async def membership(self, conversation: str, user: str) -> Membership | None:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         rows = await self._pool.query(MEMBERSHIP, (conversation, user))
         return read_membership(rows[0]) if rows else None
 
     async def positions(self, user: str, device: str) -> list[Position]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         rows = await self._pool.query(POSITIONS, (device, user))
         return [
             Position(
@@ -126,7 +118,7 @@ class PostgresConversations:
         ]
 
     async def reaches(self, users: Sequence[str], seconds: float) -> list[Reach]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         rows = await self._pool.query(REACHES, (text_array(users), seconds))
         return [
             Reach(user=user, conversation=conversation, last_seq=last_seq, since=since, present=present)
@@ -134,7 +126,7 @@ class PostgresConversations:
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         return await self._acks.submit(ack)
 
 

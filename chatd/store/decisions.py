@@ -13,7 +13,10 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from chatd.errors import ChatdError, NotFound
-from chatd.records import STRANGERS, Appended, Draft, Effect, Entry, Membership, MessageState, Related, Roster, Tie
+from chatd.records.base import Effect
+from chatd.records.logs import Appended, Draft, Entry, MessageState
+from chatd.records.people import STRANGERS, Related, Tie
+from chatd.records.rosters import Membership, Roster
 from chatd.state.queues import queue_roster
 from chatd.store.entries import MESSAGE, placed
 from chatd.store.reacted import Marks, reactions

@@ -5,9 +5,9 @@ from functools import partial
 
 from zope.interface import implementer
 
-from chatd.devices import Device, EndDevices, Revocation, Sighting
-from chatd.interfaces import IDeviceStore
-from chatd.records import Entry
+from chatd.interfaces.devices import IDeviceStore
+from chatd.records.devices import Device, EndDevices, Revocation, Sighting
+from chatd.records.logs import Entry
 from chatd.store.arrays import plain_array, text_array
 from chatd.store.batcher import Batcher, Waiting
 from chatd.store.pool import Pool
@@ -78,23 +78,23 @@ PREPARED = (SIGHTED,)
 
 @implementer(IDeviceStore)
 class PostgresDevices:
-    """See :class:`~chatd.interfaces.IDeviceStore`. Sightings are committed in batches, like acks."""
+    """See :class:`~chatd.interfaces.devices.IDeviceStore`. Sightings are committed in batches, like acks."""
 
     def __init__(self, pool: Pool, *, max_waiting: int, failed: Callable[[BaseException], None]) -> None:
         self._pool = pool
         self._sightings: Batcher[Sighting, bool] = Batcher(partial(_note, pool), max_waiting=max_waiting, failed=failed)
 
     async def note(self, sighting: Sighting) -> None:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         await self._sightings.submit(sighting)
 
     async def devices(self, user: str) -> list[Device]:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         rows = await self._pool.query(DEVICES, (user,))
         return [Device(device=device, first_at=first_at, last_at=last_at) for device, first_at, last_at in rows]
 
     async def revocations(self, within: float | None = None) -> list[Revocation]:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         rows = await (self._pool.query(ALL) if within is None else self._pool.query(NEW, (within,)))
         return [
             Revocation(
@@ -109,7 +109,7 @@ class PostgresDevices:
         ]
 
     async def prune(self) -> None:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         await self._pool.query(PRUNE, writes=True, retry=True)
 
 
@@ -128,7 +128,7 @@ async def _note(pool: Pool, batch: Sequence[Waiting[Sighting, bool]]) -> None:
 
 
 async def end_devices(cursor: Cursor, effects: Sequence[tuple[EndDevices, Entry]]) -> None:
-    """Write :class:`~chatd.devices.EndDevices`, one after the other: there are few."""
+    """Write :class:`~chatd.records.devices.EndDevices`, one after the other: there are few."""
     for effect, _ in effects:
         parameters = {
             "user": effect.user,

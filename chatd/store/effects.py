@@ -3,8 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from chatd.devices import EndDevices, RevokeTokens
-from chatd.records import Effect, Entry, Hiding, MustRead, PersonalSetting, ProfileGiven, Reaction, Related
+from chatd.records.base import Effect
+from chatd.records.devices import EndDevices, RevokeTokens
+from chatd.records.logs import Entry
+from chatd.records.people import ProfileGiven, Related
+from chatd.records.personal import Hiding, PersonalSetting
+from chatd.records.reactions import Reaction
+from chatd.records.reading import MustRead
 from chatd.store.announcements import write_must_reads
 from chatd.store.devices import end_devices
 from chatd.store.hidden import write_hidden

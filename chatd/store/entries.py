@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from chatd.records import Draft, Entry
+from chatd.records.logs import Draft, Entry
 
 MESSAGE: Final = "message.created"
 """The kind of entry that stands in the log's main body."""

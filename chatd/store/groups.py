@@ -6,8 +6,8 @@ from typing import Any
 
 from zope.interface import implementer
 
-from chatd.interfaces import IGroupStore
-from chatd.records import Enlisted, Group, Invitation, Rules, Standing
+from chatd.interfaces.conversations import IGroupStore
+from chatd.records.rosters import Enlisted, Group, Invitation, Rules, Standing
 from chatd.store.changes import read_membership
 from chatd.store.pool import Pool
 
@@ -42,25 +42,25 @@ ORDER BY m.conversation_id LIMIT %(limit)s
 
 @implementer(IGroupStore)
 class PostgresGroups:
-    """See :class:`~chatd.interfaces.IGroupStore`."""
+    """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def group(self, conversation: str, user: str) -> Group | None:
-        """See :class:`~chatd.interfaces.IGroupStore`."""
+        """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
         rows = await self._pool.query(GROUP, (user, conversation))
         return _group(conversation, rows[0]) if rows else None
 
     async def people(
         self, conversation: str, standing: Standing, after: str, now: datetime, limit: int
     ) -> list[Enlisted]:
-        """See :class:`~chatd.interfaces.IGroupStore`."""
+        """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
         rows = await self._pool.query(PEOPLE, (conversation, standing, after, now, limit))
         return [Enlisted(user=user, at=at, membership=read_membership(columns)) for user, at, *columns in rows]
 
     async def invitations(self, user: str, after: str | None, now: datetime, limit: int) -> list[Invitation]:
-        """See :class:`~chatd.interfaces.IGroupStore`."""
+        """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
         rows = await self._pool.query(INVITATIONS, {"user": user, "after": after, "now": now, "limit": limit})
         return [
             Invitation(conversation=conversation, profile=profile, by=by, at=at, expires_at=expires_at)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from chatd.records import Entry, Hiding
+from chatd.records.logs import Entry
+from chatd.records.personal import Hiding
 from chatd.store.arrays import plain_array, text_array
 from chatd.store.transaction import Cursor
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from chatd.interfaces import IKeyStore
-from chatd.records import WrappedKey
+from chatd.interfaces.keys import IKeyStore
+from chatd.records.keys import WrappedKey
 from chatd.store.arrays import text_array
 from chatd.store.pool import Pool
 
@@ -15,18 +15,18 @@ ADD = "INSERT INTO chatd.data_keys (user_id, master, wrapped) VALUES (%s, %s, %s
 
 @implementer(IKeyStore)
 class PostgresKeys:
-    """See :class:`~chatd.interfaces.IKeyStore`."""
+    """See :class:`~chatd.interfaces.keys.IKeyStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def keys(self, users: Sequence[str]) -> list[WrappedKey]:
-        """See :class:`~chatd.interfaces.IKeyStore`."""
+        """See :class:`~chatd.interfaces.keys.IKeyStore`."""
         rows = await self._pool.query(KEYS, (text_array(users),))
         return [WrappedKey(user=user, master=master, wrapped=bytes(wrapped)) for user, master, wrapped in rows]
 
     async def add(self, key: WrappedKey) -> WrappedKey:
-        """See :class:`~chatd.interfaces.IKeyStore`."""
+        """See :class:`~chatd.interfaces.keys.IKeyStore`."""
         await self._pool.query(ADD, (key.user, key.master, key.wrapped), writes=True)
         (kept,) = await self.keys([key.user])
         return kept

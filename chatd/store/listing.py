@@ -6,7 +6,7 @@ archived; only those that come onto the page are looked into.
 
 from typing import Any
 
-from chatd.records import MAX_UNREAD, Count, Listed
+from chatd.records.reading import MAX_UNREAD, Count, Listed
 from chatd.state.ids import direct
 from chatd.store.conversations import COLUMNS, read_conversation
 from chatd.store.pages import read_kept

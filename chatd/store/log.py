@@ -8,8 +8,9 @@ from typing import Any
 from zope.interface import implementer
 
 from chatd.errors import ChatdError
-from chatd.interfaces import ILogStore
-from chatd.records import Appended, Cursor, Draft, Entry, KeptMessage, Page, Tail
+from chatd.interfaces.log import ILogStore
+from chatd.records.bus import Tail
+from chatd.records.logs import Appended, Cursor, Draft, Entry, KeptMessage, Page
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.changes import REPEATS, change, is_repeat, names, verdicts
 from chatd.store.pages import EDITS, read_entry, read_messages
@@ -155,13 +156,13 @@ PREPARED = (BY_INDEX, APPEND)
 
 @implementer(ILogStore)
 class PostgresLog:
-    """See :class:`~chatd.interfaces.ILogStore`. Its statements are prepared on each connection of the pool."""
+    """See :class:`~chatd.interfaces.log.ILogStore`. Its statements are prepared on each connection of the pool."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | None]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         mentions = [(n, user) for n, draft in enumerate(drafts, start=1) for user in draft.mentions]
         tokens = [(n, token) for n, draft in enumerate(drafts, start=1) for token in draft.tokens]
         try:
@@ -190,15 +191,15 @@ class PostgresLog:
         return placed
 
     async def change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         return await change(self._pool, drafts)
 
     async def repeats(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError | None]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         return verdicts(await self._pool.query(REPEATS, names(drafts)), drafts)
 
     async def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         rows = await self._pool.query(
             ENTRIES,
             {
@@ -211,7 +212,7 @@ class PostgresLog:
         return [read_entry(row) for row in rows]
 
     async def tails(self, cursors: Sequence[Cursor], limit: int) -> list[Tail]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         rows = await self._pool.query(
             TAILS,
             {
@@ -223,15 +224,15 @@ class PostgresLog:
         return [_tail(list(log)) for _, log in groupby(rows, key=itemgetter(0))]
 
     async def messages(self, page: Page) -> list[KeptMessage]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         return await read_messages(self._pool, page)
 
     async def edits(self, conversation: str, seq: int) -> list[Entry]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         return [read_entry(row) for row in await self._pool.query(EDITS, (conversation, seq))]
 
     async def at(self, places: Sequence[tuple[str, int]]) -> list[Entry]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         if not places:
             return []
         conversations = plain_array(conversation for conversation, _ in places)

@@ -10,26 +10,13 @@ from msgspec.structs import replace
 from zope.interface import implementer
 
 from chatd.errors import ChatdError, Conflict, Invalid, NotFound
-from chatd.interfaces import IConversationStore, IKeyStore, ILogStore
-from chatd.records import (
-    Ack,
-    Appended,
-    Conversation,
-    ConversationKind,
-    Cursor,
-    Draft,
-    Entry,
-    KeptMessage,
-    Membership,
-    MessageState,
-    Page,
-    Position,
-    Reach,
-    Roster,
-    Tail,
-    WrappedKey,
-    plain_roster,
-)
+from chatd.interfaces.conversations import IConversationStore
+from chatd.interfaces.keys import IKeyStore
+from chatd.interfaces.log import ILogStore
+from chatd.records.bus import Reach, Tail
+from chatd.records.keys import WrappedKey
+from chatd.records.logs import Ack, Appended, Cursor, Draft, Entry, KeptMessage, MessageState, Page, Position
+from chatd.records.rosters import Conversation, ConversationKind, Membership, Roster, plain_roster
 from chatd.store.decisions import LogState, Outcome, beginnings, decide, named, pairs, targets
 from chatd.store.entries import EDITED, MESSAGE, REACTED, placed
 from chatd.store.memory_devices import DeviceTables
@@ -159,13 +146,13 @@ class MemoryDatabase:
 
 @implementer(ILogStore)
 class MemoryLog:
-    """See :class:`~chatd.interfaces.ILogStore`."""
+    """See :class:`~chatd.interfaces.log.ILogStore`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Appended | None]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         fit = [draft for draft in drafts if self._fits(draft)]
         if any((draft.author, draft.client_id) in self._database.receipts for draft in fit):
             raise Repeated
@@ -190,7 +177,7 @@ class MemoryLog:
         return appended
 
     async def change(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         database, begun = self._database, beginnings(drafts)
         states = {}
         for conversation in named(drafts):
@@ -234,7 +221,7 @@ class MemoryLog:
                 database.reactions.pop(place, None)
 
     async def repeats(self, drafts: Sequence[Draft]) -> Sequence[Appended | ChatdError | None]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         return [self._repeat(draft) for draft in drafts]
 
     def _repeat(self, draft: Draft) -> Appended | ChatdError | None:
@@ -245,7 +232,7 @@ class MemoryLog:
         return appended if digest == draft.digest else Conflict()
 
     async def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         found: list[Entry] = []
         for cursor in cursors:
             log = self._database.logs.get(cursor.conversation)
@@ -256,7 +243,7 @@ class MemoryLog:
         return found
 
     async def tails(self, cursors: Sequence[Cursor], limit: int) -> list[Tail]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         found: list[Tail] = []
         for cursor in cursors:
             log = self._database.logs.get(cursor.conversation)
@@ -274,7 +261,7 @@ class MemoryLog:
         return found
 
     async def messages(self, page: Page) -> list[KeptMessage]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         log = self._database.logs.get(page.conversation)
         if log is None:
             return []
@@ -285,7 +272,7 @@ class MemoryLog:
         return found[max(len(found) - page.limit, 0) :] if page.newest else found[: page.limit]
 
     async def edits(self, conversation: str, seq: int) -> list[Entry]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         log = self._database.logs.get(conversation)
         return [] if log is None else [entry for entry in log.entries if _edits(entry, seq)]
 
@@ -297,7 +284,7 @@ class MemoryLog:
         return entry
 
     async def at(self, places: Sequence[tuple[str, int]]) -> list[Entry]:
-        """See :class:`~chatd.interfaces.ILogStore`."""
+        """See :class:`~chatd.interfaces.log.ILogStore`."""
         logs = self._database.logs
         return [
             logs[conversation].entries[seq - 1]
@@ -321,7 +308,7 @@ class MemoryLog:
 
 @implementer(IConversationStore)
 class MemoryConversations:
-    """See :class:`~chatd.interfaces.IConversationStore`."""
+    """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -329,7 +316,7 @@ class MemoryConversations:
     async def open(
         self, conversation: str, kind: ConversationKind, members: Sequence[str], notices: Sequence[Draft]
     ) -> list[Entry]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         log = self._database.logs.get(conversation)
         if log is None:
             self._database.create(conversation, kind, members)
@@ -346,22 +333,22 @@ class MemoryConversations:
         return queue.add(notice, self._database.now())
 
     async def get(self, conversation: str) -> Conversation | None:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         log = self._database.logs.get(conversation)
         return None if log is None else log.row
 
     async def roster(self, conversation: str) -> Roster | None:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         log = self._database.logs.get(conversation)
         return None if log is None else log.roster
 
     async def membership(self, conversation: str, user: str) -> Membership | None:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         log = self._database.logs.get(conversation)
         return None if log is None or not log.roster.opened else log.people.get(user)
 
     async def positions(self, user: str, device: str) -> list[Position]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         recent = self._database.now() - RECENT
         return [
             Position(
@@ -377,7 +364,7 @@ class MemoryConversations:
         ]
 
     async def reaches(self, users: Sequence[str], seconds: float) -> list[Reach]:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         earliest = self._database.now() - timedelta(seconds=seconds)
         return [
             Reach(
@@ -393,7 +380,7 @@ class MemoryConversations:
         ]
 
     async def acknowledge(self, ack: Ack) -> bool:
-        """See :class:`~chatd.interfaces.IConversationStore`."""
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         log = self._database.logs.get(ack.conversation)
         if log is None or ack.user not in log.people:
             raise NotFound
@@ -413,15 +400,15 @@ def _sees_anything(membership: Membership) -> bool:
 
 @implementer(IKeyStore)
 class MemoryKeys:
-    """See :class:`~chatd.interfaces.IKeyStore`."""
+    """See :class:`~chatd.interfaces.keys.IKeyStore`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
     async def keys(self, users: Sequence[str]) -> list[WrappedKey]:
-        """See :class:`~chatd.interfaces.IKeyStore`."""
+        """See :class:`~chatd.interfaces.keys.IKeyStore`."""
         return [self._database.keys[user] for user in dict.fromkeys(users) if user in self._database.keys]
 
     async def add(self, key: WrappedKey) -> WrappedKey:
-        """See :class:`~chatd.interfaces.IKeyStore`."""
+        """See :class:`~chatd.interfaces.keys.IKeyStore`."""
         return self._database.keys.setdefault(key.user, key)

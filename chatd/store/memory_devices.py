@@ -6,9 +6,9 @@ from typing import Any
 from msgspec.structs import replace
 from zope.interface import implementer
 
-from chatd.devices import Device, EndDevices, Revocation, Sighting
-from chatd.interfaces import IDeviceStore
-from chatd.records import Entry
+from chatd.interfaces.devices import IDeviceStore
+from chatd.records.devices import Device, EndDevices, Revocation, Sighting
+from chatd.records.logs import Entry
 
 
 class DeviceTables:
@@ -33,7 +33,7 @@ class DeviceTables:
 
 @implementer(IDeviceStore)
 class MemoryDevices:
-    """See :class:`~chatd.interfaces.IDeviceStore`. ``database`` is a MemoryDatabase."""
+    """See :class:`~chatd.interfaces.devices.IDeviceStore`. ``database`` is a MemoryDatabase."""
 
     def __init__(self, database: Any) -> None:
         self._database = database
@@ -44,7 +44,7 @@ class MemoryDevices:
         return tables
 
     async def note(self, sighting: Sighting) -> None:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         tables, now = self._tables, self._database.now()
         key = sighting.user, sighting.device
         first = tables.devices[key].first_at if key in tables.devices else now
@@ -53,18 +53,18 @@ class MemoryDevices:
             tables.shown[*key, sighting.token_id] = sighting.expires_at
 
     async def devices(self, user: str) -> list[Device]:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         return [device for (owner, _), device in sorted(self._tables.devices.items()) if owner == user]
 
     async def revocations(self, within: float | None = None) -> list[Revocation]:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         kept, now = self._tables.revocations.values(), self._database.now()
         if within is None:
             return [one for _, one in kept if one.kept_until > now.timestamp()]
         return [one for at, one in kept if at > now - timedelta(seconds=within)]
 
     async def prune(self) -> None:
-        """See :class:`~chatd.interfaces.IDeviceStore`."""
+        """See :class:`~chatd.interfaces.devices.IDeviceStore`."""
         end = (self._database.now() - timedelta(hours=1)).timestamp()
         kept = self._tables.revocations
         for key in [key for key, (_, one) in kept.items() if one.kept_until < end]:
@@ -72,7 +72,7 @@ class MemoryDevices:
 
 
 def end_devices(database: Any, effect: EndDevices, entry: Entry) -> None:
-    """Write :class:`~chatd.devices.EndDevices`."""
+    """Write :class:`~chatd.records.devices.EndDevices`."""
     tables: DeviceTables = database.device_tables
     ended = [key for key in tables.devices if key[0] == effect.user and _ends(effect, key[1])]
     shown = [key for key in tables.shown if key[0] == effect.user and key[2] != effect.spared]

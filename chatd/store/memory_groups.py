@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from chatd.errors import NotFound
-from chatd.interfaces import IAnnouncementStore, IGroupStore
-from chatd.records import Confirmation, Enlisted, Entry, Group, Invitation, Membership, MustRead, Standing
+from chatd.interfaces.conversations import IAnnouncementStore, IGroupStore
+from chatd.records.logs import Entry
+from chatd.records.reading import Confirmation, MustRead
+from chatd.records.rosters import Enlisted, Group, Invitation, Membership, Standing
 
 if TYPE_CHECKING:
     from chatd.store.memory import MemoryDatabase
@@ -29,13 +31,13 @@ def _lapsed(membership: Membership, now: datetime) -> bool:
 
 @implementer(IGroupStore)
 class MemoryGroups:
-    """See :class:`~chatd.interfaces.IGroupStore`."""
+    """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
 
     def __init__(self, database: "MemoryDatabase") -> None:
         self._database = database
 
     async def group(self, conversation: str, user: str) -> Group | None:
-        """See :class:`~chatd.interfaces.IGroupStore`."""
+        """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
         log = self._database.logs.get(conversation)
         if log is None or log.roster.kind != "group":
             return None
@@ -52,7 +54,7 @@ class MemoryGroups:
     async def people(
         self, conversation: str, standing: Standing, after: str, now: datetime, limit: int
     ) -> list[Enlisted]:
-        """See :class:`~chatd.interfaces.IGroupStore`."""
+        """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
         log = self._database.logs.get(conversation)
         if log is None:
             return []
@@ -62,7 +64,7 @@ class MemoryGroups:
         return [Enlisted(user=user, membership=log.people[user], at=log.since[user]) for user in found]
 
     async def invitations(self, user: str, after: str | None, now: datetime, limit: int) -> list[Invitation]:
-        """See :class:`~chatd.interfaces.IGroupStore`."""
+        """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
         found = []
         for conversation in _behind(after or "", self._database.logs):
             log = self._database.logs[conversation]
@@ -84,13 +86,13 @@ class MemoryGroups:
 
 @implementer(IAnnouncementStore)
 class MemoryAnnouncements:
-    """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+    """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
 
     def __init__(self, database: "MemoryDatabase") -> None:
         self._database = database
 
     async def confirm(self, conversation: str, seq: int, user: str) -> bool:
-        """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+        """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
         readers = self._database.must_reads.get((conversation, seq))
         if readers is None:
             raise NotFound
@@ -105,11 +107,11 @@ class MemoryAnnouncements:
         return new
 
     async def confirmed(self, conversation: str, seq: int) -> int | None:
-        """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+        """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
         readers = self._database.must_reads.get((conversation, seq))
         return None if readers is None else len(readers)
 
     async def confirmations(self, conversation: str, seq: int, after: str, limit: int) -> list[Confirmation]:
-        """See :class:`~chatd.interfaces.IAnnouncementStore`."""
+        """See :class:`~chatd.interfaces.conversations.IAnnouncementStore`."""
         readers = self._database.must_reads.get((conversation, seq), {})
         return [Confirmation(user=user, at=readers[user]) for user in _behind(after, readers)[:limit]]

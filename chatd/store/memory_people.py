@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from zope.interface import implementer
 
-from chatd.interfaces import IProfileStore, IRelationStore
-from chatd.records import Acquaintance, Blocks, Entry, Related, Side, Tie
+from chatd.interfaces.people import IProfileStore, IRelationStore
+from chatd.records.logs import Entry
+from chatd.records.people import Acquaintance, Blocks, Related, Side, Tie
 from chatd.store.decisions import Pair, mirrored
 
 Ties = dict[Pair, datetime]
@@ -55,24 +56,24 @@ class People:
 
 @implementer(IRelationStore)
 class MemoryRelations:
-    """See :class:`~chatd.interfaces.IRelationStore`."""
+    """See :class:`~chatd.interfaces.people.IRelationStore`."""
 
     def __init__(self, people: People) -> None:
         self._people = people
 
     async def tie(self, user: str, other: str) -> Tie:
-        """See :class:`~chatd.interfaces.IRelationStore`."""
+        """See :class:`~chatd.interfaces.people.IRelationStore`."""
         return self._people.tie(user, other)
 
     async def blocks(self, user: str) -> Blocks:
-        """See :class:`~chatd.interfaces.IRelationStore`."""
+        """See :class:`~chatd.interfaces.people.IRelationStore`."""
         return Blocks(
             blocked=frozenset(blocked for blocker, blocked in self._people.blocks if blocker == user),
             blockers=frozenset(blocker for blocker, blocked in self._people.blocks if blocked == user),
         )
 
     async def page(self, side: Side, user: str, after: str, limit: int) -> list[Acquaintance]:
-        """See :class:`~chatd.interfaces.IRelationStore`."""
+        """See :class:`~chatd.interfaces.people.IRelationStore`."""
         ties = self._people.blocks if side == "blocks" else self._people.follows
         ends = [(tie[::-1] if side == "followers" else tie, since) for tie, since in ties.items()]
         found = [Acquaintance(user=other, since=since) for (own, other), since in ends if own == user and other > after]
@@ -81,17 +82,17 @@ class MemoryRelations:
 
 @implementer(IProfileStore)
 class MemoryProfiles:
-    """See :class:`~chatd.interfaces.IProfileStore`."""
+    """See :class:`~chatd.interfaces.people.IProfileStore`."""
 
     def __init__(self, people: People) -> None:
         self._people = people
 
     async def profiles(self, users: Sequence[str]) -> list[Entry]:
-        """See :class:`~chatd.interfaces.IProfileStore`."""
+        """See :class:`~chatd.interfaces.people.IProfileStore`."""
         return [self._people.profiles[user] for user in set(users) if user in self._people.profiles]
 
     async def claim(self, profile: Entry) -> bool:
-        """See :class:`~chatd.interfaces.IProfileStore`."""
+        """See :class:`~chatd.interfaces.people.IProfileStore`."""
         kept = self._people.profiles.get(profile.author)
         if kept is not None and kept.seq:
             return False

@@ -5,7 +5,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chatd.records import Entry, PersonalSetting, Record
+from chatd.records.base import Record
+from chatd.records.logs import Entry
+from chatd.records.personal import PersonalSetting
 
 
 class Personal(Record, frozen=True, kw_only=True, gc=False):

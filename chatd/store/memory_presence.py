@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from zope.interface import implementer
 
-from chatd.interfaces import IPresenceStore
-from chatd.records import Lease, PresenceStatus, Record, Seen, Tie
+from chatd.interfaces.presence import IPresenceStore
+from chatd.records.base import Record
+from chatd.records.people import Tie
+from chatd.records.presence import Lease, PresenceStatus, Seen
 from chatd.store.memory import MemoryDatabase
 
 
@@ -20,7 +22,7 @@ class WorkerRow(Record, frozen=True, kw_only=True, gc=False):
 
 @implementer(IPresenceStore)
 class MemoryPresence:
-    """See :class:`~chatd.interfaces.IPresenceStore`. ``now`` gives times that know their zone."""
+    """See :class:`~chatd.interfaces.presence.IPresenceStore`. ``now`` gives times that know their zone."""
 
     def __init__(self, database: MemoryDatabase, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -43,18 +45,18 @@ class MemoryPresence:
         self.workers[worker] = WorkerRow(renewed_at=now, expires_at=now + timedelta(seconds=seconds))
 
     async def begin(self, worker: str, seconds: float) -> None:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         self._lease(worker, seconds)
 
     async def renew(self, worker: str, seconds: float) -> bool:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         lives = self._lives(worker)
         if lives:
             self._lease(worker, seconds)
         return lives
 
     async def write(self, worker: str, leases: Sequence[Lease]) -> bool:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         if not self._lives(worker):
             return False
         for lease in leases:
@@ -77,7 +79,7 @@ class MemoryPresence:
         self.last_seen[user] = max(self.last_seen.get(user, at), at)
 
     async def sweep(self, limit: int) -> list[str]:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         expired = [worker for worker in self.workers if not self._lives(worker)]
         if not expired:
             return []
@@ -91,7 +93,7 @@ class MemoryPresence:
         return removed
 
     async def read(self, users: Sequence[str]) -> list[Seen]:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         as_of = self._now().timestamp()
         return [self._seen(user, as_of) for user in dict.fromkeys(users)]
 
@@ -109,7 +111,7 @@ class MemoryPresence:
         return Seen(user=user, status=status or "offline", last_seen=last_seen, as_of=as_of)
 
     async def acquainted(self, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         rosters = [log.roster for log in self._database.logs.values() if log.roster.opened and not log.roster.closed]
         ties = self._database.people.ties(pairs)
         return {

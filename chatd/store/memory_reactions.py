@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from chatd.interfaces import ILogStore, IReactionStore
-from chatd.records import Entry, Hiding, KeptMessage, Page, Reaction, Tally
+from chatd.interfaces.log import ILogStore
+from chatd.interfaces.messages import IReactionStore
+from chatd.records.logs import Entry, KeptMessage, Page
+from chatd.records.personal import Hiding
+from chatd.records.reactions import Reaction, Tally
 from chatd.store.reacted import SAMPLES, Marks, Reactor
 
 if TYPE_CHECKING:
@@ -48,18 +51,18 @@ def _count(reacted: Reacted, mark: bytes) -> int:
 
 @implementer(IReactionStore)
 class MemoryReactions:
-    """See :class:`~chatd.interfaces.IReactionStore`."""
+    """See :class:`~chatd.interfaces.messages.IReactionStore`."""
 
     def __init__(self, database: "MemoryDatabase", log: ILogStore) -> None:
         self._database = database
         self._log = log
 
     async def tallies(self, conversation: str, reader: str, seqs: Sequence[int]) -> list[Tally]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         return [tally for seq in sorted(set(seqs)) for tally in self._tallies(conversation, reader, seq)]
 
     async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         found = await self._log.messages(page)
         shown = [one.entry.seq for one in found if not one.entry.withheld]
         return found, await self.tallies(page.conversation, page.reader, shown)
@@ -81,7 +84,7 @@ class MemoryReactions:
     async def reactions(
         self, conversation: str, seq: int, *, after: int, limit: int, mark: bytes | None
     ) -> list[Entry]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         reacted = self._database.reactions.get((conversation, seq), {})
         places = sorted(place for (_, one), place in reacted.items() if place > after and mark in (None, one))
         return [self._database.logs[conversation].entries[place - 1] for place in places[:limit]]

@@ -6,8 +6,9 @@ from typing import Any
 from zope.interface import implementer
 
 from chatd.errors import Invalid, NotFound
-from chatd.interfaces import IReadingStore
-from chatd.records import Count, KeptMessage, Listed, Mark, Moved, Page, Read, Receipts
+from chatd.interfaces.conversations import IReadingStore
+from chatd.records.logs import KeptMessage, Page
+from chatd.records.reading import Count, Listed, Mark, Moved, Read, Receipts
 from chatd.store.listing import MAX_LOOKED_AT, counted
 from chatd.store.memory import MemoryDatabase, MemoryLog
 from chatd.store.memory_personal import NOTHING_SET, is_archived
@@ -15,14 +16,14 @@ from chatd.store.memory_personal import NOTHING_SET, is_archived
 
 @implementer(IReadingStore)
 class MemoryReading:
-    """See :class:`~chatd.interfaces.IReadingStore`."""
+    """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
         self._log = MemoryLog(database)
 
     async def page(self, user: str, before: tuple[datetime, str] | None, limit: int, archived: bool) -> list[Listed]:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         found = [
             log
             for log in self._database.logs_of(user)
@@ -35,7 +36,7 @@ class MemoryReading:
         return [await self._listed(user, log) for log in found[:limit]]
 
     async def view(self, user: str, conversation: str) -> Listed | None:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         log = self._database.logs.get(conversation)
         there = log is not None and log.roster.opened and user in log.roster.members
         return await self._listed(user, log) if there else None
@@ -71,7 +72,7 @@ class MemoryReading:
         return found[0] if found else None
 
     async def marks(self, conversation: str) -> list[Mark]:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         log = self._database.logs.get(conversation)
         if log is None:
             return []
@@ -86,7 +87,7 @@ class MemoryReading:
         ]
 
     async def receipts(self, conversation: str, seq: int, author: str) -> Receipts:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         marks = [mark for mark in await self.marks(conversation) if mark.user != author and mark.since < seq]
         return Receipts(
             recipients=len(marks),
@@ -95,7 +96,7 @@ class MemoryReading:
         )
 
     async def read(self, read: Read) -> Moved:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         log = self._database.logs.get(read.conversation)
         if log is None or not log.roster.opened or read.user not in log.roster.members:
             raise NotFound

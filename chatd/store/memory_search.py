@@ -4,20 +4,24 @@ from datetime import datetime
 
 from zope.interface import implementer
 
-from chatd.interfaces import ISearchStore
-from chatd.records import Finding, FoundAt, Match, Membership, Search
+from chatd.interfaces.messages import ISearchStore
+from chatd.records.rosters import Membership
+from chatd.records.search import Finding, FoundAt, Match, Search
 from chatd.store.memory import MemoryDatabase
 
 
 @implementer(ISearchStore)
 class MemorySearch:
-    """See :class:`~chatd.interfaces.ISearchStore`. It looks through everything, however many ``probes`` are allowed."""
+    """See :class:`~chatd.interfaces.messages.ISearchStore`.
+
+    It looks through everything, however many ``probes`` are allowed.
+    """
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
     async def searchable(self, reader: str, after: str, limit: int) -> list[str]:
-        """See :class:`~chatd.interfaces.ISearchStore`."""
+        """See :class:`~chatd.interfaces.messages.ISearchStore`."""
         found = [
             log.conversation
             for log in self._database.logs_of(reader)
@@ -26,7 +30,7 @@ class MemorySearch:
         return sorted(found)[:limit]
 
     async def search(self, search: Search) -> Finding:
-        """See :class:`~chatd.interfaces.ISearchStore`."""
+        """See :class:`~chatd.interfaces.messages.ISearchStore`."""
         found = [match for conversation in search.tokens for match in self._in(conversation, search)]
         found.sort(key=_order, reverse=True)
         matches = found[: search.limit]

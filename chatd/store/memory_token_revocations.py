@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from chatd.devices import Revocation, RevokeTokens
-from chatd.records import Entry
+from chatd.records.devices import Revocation, RevokeTokens
+from chatd.records.logs import Entry
 from chatd.store.memory_devices import DeviceTables
 
 
 def revoke_tokens(database: Any, effect: RevokeTokens, entry: Entry) -> None:
-    """Write :class:`~chatd.devices.RevokeTokens`."""
+    """Write :class:`~chatd.records.devices.RevokeTokens`."""
     tables: DeviceTables = database.device_tables
     before = tables.revocations.get((effect.user, None, effect.token_id))
     covered = before is None or effect.issued_until >= before[1].issued_until

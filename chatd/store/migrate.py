@@ -16,7 +16,7 @@ from importlib.resources import files
 import psycopg2
 from twisted.logger import Logger
 
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.store.connection import Connection
 from chatd.store.failures import SessionError, first_line, told
 from chatd.store.pool import Pool

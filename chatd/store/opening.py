@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from chatd.records import ConversationKind, Draft, Entry, Record
+from chatd.records.base import Record
+from chatd.records.logs import Draft, Entry
+from chatd.records.rosters import ConversationKind
 from chatd.store.arrays import bytea_array, plain_array, text_array
 from chatd.store.batcher import Waiting
 from chatd.store.entries import placed

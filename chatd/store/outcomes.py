@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from chatd.records import Draft, Entry, Membership
+from chatd.records.logs import Draft, Entry
+from chatd.records.rosters import Membership
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.decisions import LogState, Outcome, Place
 from chatd.store.effects import write_effects

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from chatd.records import Entry, KeptMessage, Page
+from chatd.records.logs import Entry, KeptMessage, Page
 from chatd.store.changes import message_state
 from chatd.store.pool import Pool
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from chatd.records import Entry, PersonalSetting
+from chatd.records.logs import Entry
+from chatd.records.personal import PersonalSetting
 from chatd.store.arrays import nullable_array, plain_array, text_array
 from chatd.store.transaction import Cursor
 

@@ -23,7 +23,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from chatd.errors import Overloaded, ServerError, Unavailable
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.store.connection import Bounds, Connection, complete_dsns
 from chatd.store.failures import RETRY_AFTER_MS, NotSent, SessionError, is_repeatable, told
 from chatd.store.line import Line

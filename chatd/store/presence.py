@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from chatd.interfaces import IPresenceStore
-from chatd.records import Lease, Seen
+from chatd.interfaces.presence import IPresenceStore
+from chatd.records.presence import Lease, Seen
 from chatd.store.arrays import nullable_array, text_array
 from chatd.store.pool import Pool
 from chatd.store.transaction import Cursor
@@ -101,21 +101,21 @@ CROSS JOIN LATERAL (
 
 @implementer(IPresenceStore)
 class PostgresPresence:
-    """See :class:`~chatd.interfaces.IPresenceStore`."""
+    """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def begin(self, worker: str, seconds: float) -> None:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         await self._pool.query(BEGIN, (worker, seconds), writes=True)
 
     async def renew(self, worker: str, seconds: float) -> bool:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         return bool(await self._pool.query(RENEW, {"worker": worker, "seconds": seconds}, writes=True))
 
     async def write(self, worker: str, leases: Sequence[Lease]) -> bool:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         rows = await self._pool.query(
             WRITE,
             {
@@ -129,11 +129,11 @@ class PostgresPresence:
         return bool(rows)
 
     async def sweep(self, limit: int) -> list[str]:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         return await self._pool.interact(_sweep, limit)
 
     async def read(self, users: Sequence[str]) -> list[Seen]:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         if not users:
             return []
         rows = await self._pool.query(READ, (text_array(users),))
@@ -143,7 +143,7 @@ class PostgresPresence:
         ]
 
     async def acquainted(self, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """See :class:`~chatd.interfaces.IPresenceStore`."""
+        """See :class:`~chatd.interfaces.presence.IPresenceStore`."""
         if not pairs:
             return set()
         viewers, users = zip(*pairs, strict=True)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from chatd.interfaces import IProfileStore
-from chatd.records import Entry, ProfileGiven
+from chatd.interfaces.people import IProfileStore
+from chatd.records.logs import Entry
+from chatd.records.people import ProfileGiven
 from chatd.state.ids import event_queue
 from chatd.store.arrays import bytea_array, plain_array, text_array
 from chatd.store.entries import PROFILE
@@ -47,13 +48,13 @@ async def write_profiles(cursor: Cursor, written: Sequence[tuple[ProfileGiven, E
 
 @implementer(IProfileStore)
 class PostgresProfiles:
-    """See :class:`~chatd.interfaces.IProfileStore`."""
+    """See :class:`~chatd.interfaces.people.IProfileStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def profiles(self, users: Sequence[str]) -> list[Entry]:
-        """See :class:`~chatd.interfaces.IProfileStore`."""
+        """See :class:`~chatd.interfaces.people.IProfileStore`."""
         rows = await self._pool.query(PROFILES, (text_array(users),))
         return [
             Entry(
@@ -69,6 +70,6 @@ class PostgresProfiles:
         ]
 
     async def claim(self, profile: Entry) -> bool:
-        """See :class:`~chatd.interfaces.IProfileStore`."""
+        """See :class:`~chatd.interfaces.people.IProfileStore`."""
         values = profile.author, profile.client_id, profile.sealed
         return bool(await self._pool.query(CLAIMED, values, writes=True, retry=True))

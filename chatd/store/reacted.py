@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from chatd.records import Draft, Reaction
+from chatd.records.logs import Draft
+from chatd.records.reactions import Reaction
 
 SAMPLES: Final = 3
 """Entries that are read of each emoji on a message: if the first cannot be opened, another may."""

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from chatd.records import Entry, Reaction
+from chatd.records.logs import Entry
+from chatd.records.reactions import Reaction
 from chatd.store.arrays import bytea_array, plain_array, text_array
 from chatd.store.decisions import Place
 from chatd.store.reacted import Marks, Reactor

@@ -6,8 +6,8 @@ from functools import partial
 
 from zope.interface import implementer
 
-from chatd.interfaces import IReadingStore
-from chatd.records import Listed, Mark, Moved, Read, Receipts
+from chatd.interfaces.conversations import IReadingStore
+from chatd.records.reading import Listed, Mark, Moved, Read, Receipts
 from chatd.store.batcher import Batcher
 from chatd.store.listing import parameters, read_listed, statement
 from chatd.store.pool import Pool
@@ -29,7 +29,7 @@ PREPARED = (READ,)
 
 @implementer(IReadingStore)
 class PostgresReading:
-    """See :class:`~chatd.interfaces.IReadingStore`. Reads are committed in batches.
+    """See :class:`~chatd.interfaces.conversations.IReadingStore`. Reads are committed in batches.
 
     At most ``max_waiting`` of them wait; ``failed`` is told of every unforeseen exception. Statements of ``PREPARED``
     are prepared on each connection of the pool.
@@ -40,27 +40,27 @@ class PostgresReading:
         self._reads: Batcher[Read, Moved] = Batcher(partial(commit_reads, pool), max_waiting=max_waiting, failed=failed)
 
     async def page(self, user: str, before: tuple[datetime, str] | None, limit: int, archived: bool) -> list[Listed]:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         at, id = before or (None, None)
         asked = parameters(user, at=at, id=id, limit=limit)
         return [read_listed(row) for row in await self._pool.query(statement(archived=archived), asked)]
 
     async def view(self, user: str, conversation: str) -> Listed | None:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         rows = await self._pool.query(statement(archived=None), parameters(user, id=conversation))
         return read_listed(rows[0]) if rows else None
 
     async def marks(self, conversation: str) -> list[Mark]:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         rows = await self._pool.query(MARKS, (conversation,))
         return [Mark(user=user, delivered=delivered, read=read, since=since) for user, delivered, read, since in rows]
 
     async def receipts(self, conversation: str, seq: int, author: str) -> Receipts:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         asked = {"conversation": conversation, "seq": seq, "author": author}
         [[recipients, delivered, read]] = await self._pool.query(RECEIPTS, asked)
         return Receipts(recipients=recipients, delivered=delivered, read=read)
 
     async def read(self, read: Read) -> Moved:
-        """See :class:`~chatd.interfaces.IReadingStore`."""
+        """See :class:`~chatd.interfaces.conversations.IReadingStore`."""
         return await self._reads.submit(read)

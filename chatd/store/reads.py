@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chatd.errors import ChatdError, Invalid, NotFound
-from chatd.records import Moved, Read
+from chatd.records.reading import Moved, Read
 from chatd.store.arrays import plain_array, text_array
 from chatd.store.batcher import Waiting
 from chatd.store.pool import Pool

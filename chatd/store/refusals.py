@@ -2,7 +2,7 @@
 
 
 class Repeated(Exception):
-    """An author used one of these ``client_id`` before: :meth:`~chatd.interfaces.ILogStore.repeats` tells which."""
+    """An author used one of these ``client_id`` before: :meth:`~chatd.interfaces.log.ILogStore.repeats` tells which."""
 
 
 class Refused(Exception):

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from chatd.interfaces import IRelationStore
-from chatd.records import Acquaintance, Blocks, Entry, Related, Side, Tie
+from chatd.interfaces.people import IRelationStore
+from chatd.records.logs import Entry
+from chatd.records.people import Acquaintance, Blocks, Related, Side, Tie
 from chatd.store.arrays import plain_array, text_array
 from chatd.store.decisions import Pair, mirrored
 from chatd.store.pool import Pool
@@ -82,18 +83,18 @@ async def write_ties(cursor: Cursor, written: Sequence[tuple[Related, Entry]]) -
 
 @implementer(IRelationStore)
 class PostgresRelations:
-    """See :class:`~chatd.interfaces.IRelationStore`."""
+    """See :class:`~chatd.interfaces.people.IRelationStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def tie(self, user: str, other: str) -> Tie:
-        """See :class:`~chatd.interfaces.IRelationStore`."""
+        """See :class:`~chatd.interfaces.people.IRelationStore`."""
         [row] = await self._pool.query(TIES, _columns([(user, other)]))
         return _tie(row)
 
     async def blocks(self, user: str) -> Blocks:
-        """See :class:`~chatd.interfaces.IRelationStore`."""
+        """See :class:`~chatd.interfaces.people.IRelationStore`."""
         rows = await self._pool.query(BLOCKS, {"user": user})
         return Blocks(
             blocked=frozenset(other for other, own in rows if own),
@@ -101,6 +102,6 @@ class PostgresRelations:
         )
 
     async def page(self, side: Side, user: str, after: str, limit: int) -> list[Acquaintance]:
-        """See :class:`~chatd.interfaces.IRelationStore`."""
+        """See :class:`~chatd.interfaces.people.IRelationStore`."""
         rows = await self._pool.query(PAGES[side], (user, after, limit))
         return [Acquaintance(user=other, since=at) for other, at in rows]

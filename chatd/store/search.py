@@ -4,8 +4,8 @@ from typing import Any
 
 from zope.interface import implementer
 
-from chatd.interfaces import ISearchStore
-from chatd.records import Finding, FoundAt, Match, Search
+from chatd.interfaces.messages import ISearchStore
+from chatd.records.search import Finding, FoundAt, Match, Search
 from chatd.state.ids import NIL
 from chatd.store.arrays import plain_array
 from chatd.store.entries import EDITED, MESSAGE
@@ -99,18 +99,18 @@ ORDER BY m.at DESC, m.conversation_id DESC, m.seq DESC
 
 @implementer(ISearchStore)
 class PostgresSearch:
-    """See :class:`~chatd.interfaces.ISearchStore`."""
+    """See :class:`~chatd.interfaces.messages.ISearchStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def searchable(self, reader: str, after: str, limit: int) -> list[str]:
-        """See :class:`~chatd.interfaces.ISearchStore`."""
+        """See :class:`~chatd.interfaces.messages.ISearchStore`."""
         rows = await self._pool.query(SEARCHABLE, (reader, after, limit))
         return [conversation for (conversation,) in rows]
 
     async def search(self, search: Search) -> Finding:
-        """See :class:`~chatd.interfaces.ISearchStore`."""
+        """See :class:`~chatd.interfaces.messages.ISearchStore`."""
         if not search.tokens:
             return Finding(matches=[], end=None)
         rows = await self._pool.query(SEARCH, parameters(search))

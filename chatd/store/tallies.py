@@ -5,8 +5,9 @@ from typing import Any
 
 from zope.interface import implementer
 
-from chatd.interfaces import IReactionStore
-from chatd.records import Entry, KeptMessage, Page, Tally
+from chatd.interfaces.messages import IReactionStore
+from chatd.records.logs import Entry, KeptMessage, Page
+from chatd.records.reactions import Tally
 from chatd.store import pages
 from chatd.store.arrays import plain_array
 from chatd.store.pages import kept, read_entry
@@ -42,23 +43,23 @@ ONE_MARK = " AND r.mark = %(mark)s"
 
 @implementer(IReactionStore)
 class PostgresReactions:
-    """See :class:`~chatd.interfaces.IReactionStore`."""
+    """See :class:`~chatd.interfaces.messages.IReactionStore`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def tallies(self, conversation: str, reader: str, seqs: Sequence[int]) -> list[Tally]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         return _tallies(await self._pool.query(TALLIES, _parameters(conversation, reader, seqs)))
 
     async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         return await self._pool.several(_page, page)
 
     async def reactions(
         self, conversation: str, seq: int, *, after: int, limit: int, mark: bytes | None
     ) -> list[Entry]:
-        """See :class:`~chatd.interfaces.IReactionStore`."""
+        """See :class:`~chatd.interfaces.messages.IReactionStore`."""
         statement = REACTIONS.format(narrowed="" if mark is None else ONE_MARK)
         parameters = {"conversation": conversation, "target": seq, "after": after, "limit": limit, "mark": mark}
         return [read_entry(row) for row in await self._pool.query(statement, parameters)]

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from chatd.devices import RevokeTokens
-from chatd.records import Entry
+from chatd.records.devices import RevokeTokens
+from chatd.records.logs import Entry
 from chatd.store.transaction import Cursor
 
 # A token that an ending spared is spared no longer where all that it refused is refused anew.
@@ -18,7 +18,7 @@ SET issued_until = greatest(r.issued_until, excluded.issued_until),
 
 
 async def revoke_tokens(cursor: Cursor, effects: Sequence[tuple[RevokeTokens, Entry]]) -> None:
-    """Write :class:`~chatd.devices.RevokeTokens`, one after the other: there are few."""
+    """Write :class:`~chatd.records.devices.RevokeTokens`, one after the other: there are few."""
     for effect, _ in effects:
         await cursor.execute(
             REVOKE,

@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from chatd.errors import ChatdError, OutcomeUnknown, Overloaded
-from chatd.interfaces import IBus, ILog, ILogStore
-from chatd.records import Appended, Draft, Publication, Roster
+from chatd.interfaces.bus import IBus
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.records.logs import Appended, Draft, Publication
+from chatd.records.rosters import Roster
 from chatd.state.directory import Directory, RosterChanged
 from chatd.store.batcher import Batcher, Waiting
 from chatd.store.entries import placed, plain
@@ -61,7 +63,7 @@ class LogWriter:
         return self._batcher.waiting
 
     def append(self, draft: Draft) -> Deferred[Appended]:
-        """See :class:`~chatd.interfaces.ILog`."""
+        """See :class:`~chatd.interfaces.log.ILog`."""
         return self._batcher.submit(draft)
 
     async def _commit(self, batch: Sequence[Pending]) -> None:

@@ -21,7 +21,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from chatd.errors import ChatdError, CloseCode, Invalid, PeerError, ServerError, Unauthorized
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.wire.codec import BadFrame, Codec
 from chatd.wire.commands import Command
 from chatd.wire.types import DeviceId, Token

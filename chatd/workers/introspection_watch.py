@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from chatd.auth.introspection import Introspection
 from chatd.errors import CloseCode, ServerError
-from chatd.records import Claims, ShownToken
+from chatd.records.tokens import Claims, ShownToken
 
 log = Logger()
 

@@ -7,7 +7,7 @@ started again after a crash does not depend on files that somebody is changing a
 
 from typing import Any
 
-from chatd.records import Record
+from chatd.records.base import Record
 from chatd.settings import Secret, Settings
 from chatd.settings_issuers import IssuerSettings
 

@@ -8,9 +8,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.devices import TokensRevoked
 from chatd.errors import ServerError
-from chatd.interfaces import IDeviceStore
+from chatd.interfaces.devices import IDeviceStore
+from chatd.records.devices import TokensRevoked
 from chatd.state.exchange import Exchange
 from chatd.state.revocations import Revocations
 

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from chatd.errors import ServerError
-from chatd.interfaces import IRhythm
+from chatd.interfaces.bus import IRhythm
 
 log = Logger()
 
@@ -22,7 +22,7 @@ Beat = Callable[[], Awaitable[None]]
 
 @implementer(IRhythm)
 class Rhythm(Service):
-    """See :class:`~chatd.interfaces.IRhythm`. Start it when the database is there, stop it while that still is.
+    """See :class:`~chatd.interfaces.bus.IRhythm`. Start it when the database is there, stop it while that still is.
 
     ``failed`` is told of every unforeseen exception.
     """
@@ -35,17 +35,17 @@ class Rhythm(Service):
         self._farewells: list[Beat] = []
 
     def seconds(self) -> float:
-        """See :class:`~chatd.interfaces.IRhythm`."""
+        """See :class:`~chatd.interfaces.bus.IRhythm`."""
         return self._reactor.seconds()
 
     def every(self, seconds: float, beat: Beat) -> None:
-        """See :class:`~chatd.interfaces.IRhythm`."""
+        """See :class:`~chatd.interfaces.bus.IRhythm`."""
         looping = LoopingCall(lambda: Deferred.fromCoroutine(self._bear(beat)))
         looping.clock = self._reactor
         self._beats.append((seconds, looping))
 
     def at_end(self, farewell: Beat) -> None:
-        """See :class:`~chatd.interfaces.IRhythm`."""
+        """See :class:`~chatd.interfaces.bus.IRhythm`."""
         self._farewells.append(farewell)
 
     def startService(self) -> None:

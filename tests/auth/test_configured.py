@@ -5,7 +5,7 @@ from zope.interface.verify import verifyObject
 
 from chatd.auth.configured import ConfiguredKeys
 from chatd.errors import Unauthorized, Unavailable
-from chatd.interfaces import ITokenReader, ITokenVerifier
+from chatd.interfaces.tokens import ITokenReader, ITokenVerifier
 from chatd.security.jwks import KeySet
 from chatd.security.tokens import Issuer, SigningKey, TokenVerifier
 from tests.kit.at_once import at_once

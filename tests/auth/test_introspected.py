@@ -6,8 +6,8 @@ from zope.interface.verify import verifyObject
 from chatd.auth.configured import ConfiguredKeys
 from chatd.auth.introspected import IntrospectedTokens
 from chatd.errors import Unauthorized
-from chatd.interfaces import ITokenReader, ITokenVerifier
-from chatd.records import Claims
+from chatd.interfaces.tokens import ITokenReader, ITokenVerifier
+from chatd.records.tokens import Claims
 from chatd.security.jwks import KeySet
 from chatd.security.tokens import Issuer, SigningKey, TokenVerifier
 from chatd.state.verdicts import Verdict

@@ -10,7 +10,7 @@ from chatd.auth import introspection as module
 from chatd.auth.introspection import AT_ONCE, RETRY_SECONDS, Introspection
 from chatd.auth.outbound import Answer, AuthServiceFailed
 from chatd.errors import Overloaded, Unavailable
-from chatd.records import Claims, ShownToken
+from chatd.records.tokens import Claims, ShownToken
 from chatd.security.breaker import LIMIT, State
 from chatd.security.tokens import TokenRefused
 from chatd.settings import Secret

@@ -5,10 +5,10 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from chatd.auth.revocable import PATIENCE_SECONDS, RevocableTokens
-from chatd.devices import Revocation
 from chatd.errors import Unauthorized, Unavailable
-from chatd.interfaces import ITokenVerifier
-from chatd.records import Claims
+from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.devices import Revocation
+from chatd.records.tokens import Claims
 from chatd.state.revocations import Revocations
 from tests.kit.at_once import at_once, watch
 

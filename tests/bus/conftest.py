@@ -17,7 +17,7 @@ from chatd.bus.remote import RemoteBus
 from chatd.bus.sweep import Sweep
 from chatd.handlers.catalogue import KINDS, NOTICES
 from chatd.handlers.kinds import Reader
-from chatd.records import Signal
+from chatd.records.base import Signal
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory

@@ -6,8 +6,9 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from chatd.bus.local import LocalBus
-from chatd.interfaces import IBus
-from chatd.records import Entry, Publication, Signal
+from chatd.interfaces.bus import IBus
+from chatd.records.base import Signal
+from chatd.records.logs import Entry, Publication
 from chatd.wire.events import EphemeralEvent
 
 

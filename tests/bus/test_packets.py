@@ -17,7 +17,7 @@ from chatd.bus.packets import (
 )
 from chatd.bus.postgresql import MAX_BYTES
 from chatd.handlers.marks import ConversationDelivered
-from chatd.records import Entry, Publication
+from chatd.records.logs import Entry, Publication
 from chatd.security.sealing import AuthorKey
 from tests.kit.delivery import NOON
 

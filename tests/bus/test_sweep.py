@@ -8,7 +8,7 @@ from twisted.internet.task import Clock, deferLater
 from chatd.bus import sweep as sweep_module
 from chatd.bus.sweep import MARGIN_SECONDS, Sweep
 from chatd.errors import Unavailable
-from chatd.records import Reach
+from chatd.records.bus import Reach
 
 
 class Looked:

@@ -7,18 +7,8 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.errors import Conflict, Forbidden, NotFound
-from chatd.records import (
-    MEMBER,
-    Appended,
-    Cursor,
-    Elsewhere,
-    Membership,
-    Page,
-    Revision,
-    Roster,
-    Rules,
-    plain_roster,
-)
+from chatd.records.logs import Appended, Cursor, Elsewhere, Page, Revision
+from chatd.records.rosters import MEMBER, Membership, Roster, Rules, plain_roster
 from tests.kit.stores import draft, new_id, new_user, notice, open_one, say, texts
 
 OWNER = Membership(role="owner")

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from chatd.contacts.asking import AskedContacts
 from chatd.contacts.memory import MemoryContacts
 from chatd.errors import Unavailable
-from chatd.interfaces import IContacts
+from chatd.interfaces.people import IContacts
 from chatd.settings import Contacts
 from tests.kit.product import running
 

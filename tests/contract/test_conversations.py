@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from chatd.errors import Invalid, NotFound
-from chatd.records import Ack, Cursor
+from chatd.records.logs import Ack, Cursor
 from tests.kit.stores import draft, new_id, new_user, notice, open_one, say, texts
 
 

@@ -3,7 +3,7 @@
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatd.devices import EndDevices, Sighting
+from chatd.records.devices import EndDevices, Sighting
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 from tests.kit.stores import draft, new_user

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from chatd.errors import NotFound
 from chatd.handlers import rosters
-from chatd.records import Cursor, Membership, MustRead, Page, Revision, Roster, Rules
+from chatd.records.logs import Cursor, Page, Revision
+from chatd.records.reading import MustRead
+from chatd.records.rosters import Membership, Roster, Rules
 from chatd.settings import Groups
 from tests.kit.stores import draft, new_id, new_user, open_one, say, texts
 

@@ -3,7 +3,8 @@
 import pytest_twisted
 from msgspec.structs import replace
 
-from chatd.records import Cursor, Hiding, Revision
+from chatd.records.logs import Cursor, Revision
+from chatd.records.personal import Hiding
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 from tests.contract.test_changes import history_of, log_of

@@ -3,7 +3,7 @@
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatd.records import WrappedKey
+from chatd.records.keys import WrappedKey
 from tests.kit.stores import new_user
 
 

@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.errors import Conflict, NotFound
-from chatd.records import Appended, Cursor, MessageState, Page
+from chatd.records.logs import Appended, Cursor, MessageState, Page
 from chatd.store.refusals import Repeated
 from tests.kit.stores import draft, new_client_id, new_id, new_user, notice, open_one, say, texts
 

@@ -6,7 +6,8 @@ import pytest_twisted
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatd.records import MEMBER, NOBODY, Lease, Membership, plain_roster
+from chatd.records.presence import Lease
+from chatd.records.rosters import MEMBER, NOBODY, Membership, plain_roster
 from tests.contract.test_relations import follow, relating
 from tests.kit.stores import draft, new_id, new_user, open_one
 

@@ -2,7 +2,8 @@
 
 import pytest_twisted
 
-from chatd.records import Entry, ProfileGiven
+from chatd.records.logs import Entry
+from chatd.records.people import ProfileGiven
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 from tests.kit.stores import draft, new_user, texts

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.errors import Forbidden, NotFound, Unchanged
-from chatd.records import Appended, Reaction, Revision
+from chatd.records.logs import Appended, Revision
+from chatd.records.reactions import Reaction
 from tests.contract.test_changes import history_of, log_of
 from tests.kit.stores import draft, new_id, open_one, say, texts
 

@@ -9,20 +9,10 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from chatd.errors import Invalid, NotFound
-from chatd.records import (
-    Ack,
-    Count,
-    Cursor,
-    Elsewhere,
-    Hiding,
-    Membership,
-    Moved,
-    PersonalSetting,
-    Read,
-    Receipts,
-    Revision,
-    plain_roster,
-)
+from chatd.records.logs import Ack, Cursor, Elsewhere, Revision
+from chatd.records.personal import Hiding, PersonalSetting
+from chatd.records.reading import Count, Moved, Read, Receipts
+from chatd.records.rosters import Membership, plain_roster
 from chatd.state.ids import direct, event_queue
 from chatd.state.queues import queue_roster
 from tests.contract.test_changes import alter, begin, joining, leaving, message, with_people

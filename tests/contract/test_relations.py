@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.errors import Forbidden, Unchanged
-from chatd.records import Appended, Blocks, Cursor, Relating, Tie
+from chatd.records.logs import Appended, Cursor
+from chatd.records.people import Blocks, Relating, Tie
 from chatd.state.queues import queue_roster
 from tests.kit.stores import draft, new_user, notice
 

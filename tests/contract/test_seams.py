@@ -2,17 +2,11 @@
 
 from zope.interface.verify import verifyObject
 
-from chatd.interfaces import (
-    IAnnouncementStore,
-    IConversationStore,
-    IGroupStore,
-    IKeyStore,
-    ILog,
-    ILogStore,
-    IPresenceStore,
-    IReadingStore,
-    ISearchStore,
-)
+from chatd.interfaces.conversations import IAnnouncementStore, IConversationStore, IGroupStore, IReadingStore
+from chatd.interfaces.keys import IKeyStore
+from chatd.interfaces.log import ILog, ILogStore
+from chatd.interfaces.messages import ISearchStore
+from chatd.interfaces.presence import IPresenceStore
 from tests.kit.writing import Writing
 
 

@@ -7,7 +7,10 @@ import pytest
 import pytest_twisted
 from msgspec.structs import replace
 
-from chatd.records import FoundAt, Hiding, Membership, Revision, Rules, Search
+from chatd.records.logs import Revision
+from chatd.records.personal import Hiding
+from chatd.records.rosters import Membership, Rules
+from chatd.records.search import FoundAt, Search
 from chatd.state.ids import NIL, event_queue
 from chatd.state.queues import queue_roster
 from tests.contract.test_changes import alter, begun, joining, leaving, with_people

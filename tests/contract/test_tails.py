@@ -3,7 +3,9 @@
 import pytest_twisted
 from msgspec.structs import replace
 
-from chatd.records import Cursor, Membership, Reach
+from chatd.records.bus import Reach
+from chatd.records.logs import Cursor
+from chatd.records.rosters import Membership
 from tests.kit.stores import draft, new_id, new_user, notice, open_one, say, texts
 
 

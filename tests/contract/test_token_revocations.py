@@ -2,7 +2,7 @@
 
 import pytest_twisted
 
-from chatd.devices import RevokeTokens
+from chatd.records.devices import RevokeTokens
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 from tests.contract.test_devices import FAR, end, revoked, shown

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import succeed
 
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.security.scopes import ACT, REVOKE
 from tests.kit.visitor import World
 

@@ -3,10 +3,10 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from chatd.devices import Sighting
 from chatd.edge.sightings import AGAIN_SECONDS, Sightings
 from chatd.errors import Unavailable
-from chatd.records import Claims
+from chatd.records.devices import Sighting
+from chatd.records.tokens import Claims
 
 
 class Store:

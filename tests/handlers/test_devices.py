@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatd.devices import Sighting, TokensRevoked
 from chatd.errors import Conflict, Forbidden
 from chatd.handlers.devices import DeviceEnded, OtherDevicesEnded
+from chatd.records.devices import Sighting, TokensRevoked
 from tests.kit.at_once import at_once
 from tests.kit.world import Asker, Chat
 

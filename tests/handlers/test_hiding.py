@@ -9,7 +9,7 @@ from chatd.errors import Conflict, NotFound, Unchanged
 from chatd.handlers.hiding import MessageHidden, MessagePlace
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.revisions import MessageEdited
-from chatd.records import Membership
+from chatd.records.rosters import Membership
 from chatd.state.ids import direct, event_queue
 from tests.kit.stores import new_client_id, new_id
 from tests.kit.world import Asker, Chat, altered

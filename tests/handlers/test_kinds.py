@@ -8,7 +8,7 @@ import pytest
 from chatd.handlers.kinds import EntryUnknown
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.opening import ConversationCreated
-from chatd.records import Entry
+from chatd.records.logs import Entry
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.state.authors import Authors
 from chatd.state.ids import direct

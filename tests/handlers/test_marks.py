@@ -10,8 +10,8 @@ from zope.interface import implementer
 from chatd.errors import Invalid, NotFound
 from chatd.handlers.conversations import Member
 from chatd.handlers.marks import ConversationDelivered, ConversationRead, Receipt, ReceiptPage
-from chatd.interfaces import IRelations
-from chatd.records import MEMBER, Membership, plain_roster
+from chatd.interfaces.people import IRelations
+from chatd.records.rosters import MEMBER, Membership, plain_roster
 from chatd.state.ids import direct
 from chatd.wire.commands import Done
 from tests.kit.stores import new_id

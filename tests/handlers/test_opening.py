@@ -5,7 +5,7 @@ import pytest
 from chatd.errors import OutcomeUnknown, Unavailable
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.opening import ConversationCreated
-from chatd.records import Publication
+from chatd.records.logs import Publication
 from chatd.state.ids import direct, event_queue
 from chatd.wire.events import ConversationStale
 from tests.kit.at_once import at_once

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chatd.bus.local import LocalBus
 from chatd.errors import Unavailable
 from chatd.handlers.presence import PresenceNotice
-from chatd.records import Signal, plain_roster
+from chatd.records.base import Signal
+from chatd.records.rosters import plain_roster
 from chatd.settings import PresenceSettings
 from tests.kit.stores import new_id
 from tests.kit.world import Chat, Connection

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from chatd.errors import Conflict, OutcomeUnknown, TooLarge
 from chatd.handlers.introductions import Introductions
 from chatd.handlers.profiles import KEPT_SECONDS, Profile, ProfileUpdated
-from chatd.records import Claims, Entry
+from chatd.records.logs import Entry
+from chatd.records.tokens import Claims
 from chatd.security.sealing import Unreadable
 from chatd.store.memory_people import MemoryProfiles
 from chatd.wire.events import LogEvent

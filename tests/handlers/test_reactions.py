@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, Unchanged
 from chatd.handlers.reactions import Reacting, ReactionAdded, ReactionRemoved
-from chatd.records import Membership, Rules
+from chatd.records.rosters import Membership, Rules
 from chatd.state.ids import direct, message_id
 from tests.kit.stores import new_client_id, new_id
 from tests.kit.world import Asker, Chat, altered

@@ -16,7 +16,7 @@ from chatd.handlers.relationships import (
     FollowingRemoved,
     UserFollowed,
 )
-from chatd.records import Tie
+from chatd.records.people import Tie
 from chatd.state.ids import direct, event_queue
 from chatd.wire.events import LogEvent
 from tests.kit.at_once import at_once

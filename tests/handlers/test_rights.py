@@ -6,7 +6,7 @@ import pytest
 
 from chatd.errors import ChatdError, Forbidden, NotFound
 from chatd.handlers.rights import RIGHTS, Action, allows, least_role
-from chatd.records import Role, Rules
+from chatd.records.rosters import Role, Rules
 from chatd.state.ids import direct
 from tests.kit.groups import act, found, promoted
 from tests.kit.world import Asker, Chat

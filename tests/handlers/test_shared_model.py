@@ -19,8 +19,11 @@ from zope.interface import implementer
 from chatd.bus import backfill as backfill_module
 from chatd.bus.backfill import Backfill
 from chatd.handlers import sync as sync_module
-from chatd.interfaces import IConversationStore, ILogStore
-from chatd.records import Cursor, News, Publication, Reach, Roster, Tail, plain_roster
+from chatd.interfaces.conversations import IConversationStore
+from chatd.interfaces.log import ILogStore
+from chatd.records.bus import News, Reach, Tail
+from chatd.records.logs import Cursor, Publication
+from chatd.records.rosters import Roster, plain_roster
 from chatd.state import delivery as delivery_module
 from chatd.state import shared as shared_module
 from chatd.state.directory import Directory

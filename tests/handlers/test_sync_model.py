@@ -17,8 +17,9 @@ from zope.interface import implementer
 from chatd.errors import Internal, Invalid, Unavailable
 from chatd.handlers import sync as sync_module
 from chatd.handlers.sync import Resuming, Sync, Synced
-from chatd.interfaces import IConversationStore, ILogStore
-from chatd.records import Cursor, Entry, Position
+from chatd.interfaces.conversations import IConversationStore
+from chatd.interfaces.log import ILogStore
+from chatd.records.logs import Cursor, Entry, Position
 from chatd.router import Router
 from chatd.state import delivery as delivery_module
 from tests.kit.delivery import CONVERSATIONS, Ended, Peer, World

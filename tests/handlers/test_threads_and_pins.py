@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chatd.errors import Invalid, NotFound, Unchanged
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.revisions import MessageEdited, MessagePinned, MessageUnpinned
-from chatd.records import Membership, Rules
+from chatd.records.rosters import Membership, Rules
 from chatd.state.ids import direct
 from tests.kit.stores import new_client_id
 from tests.kit.world import Asker, Chat

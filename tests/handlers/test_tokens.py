@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatd.devices import Sighting, TokensRevoked
 from chatd.errors import Conflict, Forbidden, Invalid, Unchanged
 from chatd.handlers.tokens import Revoked
+from chatd.records.devices import Sighting, TokensRevoked
 from chatd.security.scopes import ACT, REVOKE
 from tests.kit.at_once import at_once
 from tests.kit.world import NOON, Asker, Chat

@@ -13,7 +13,9 @@ from chatd.handlers.marks import ConversationDelivered
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.opening import ConversationCreated
 from chatd.handlers.revisions import MessageEdited
-from chatd.records import News, Position, Publication, plain_roster
+from chatd.records.bus import News
+from chatd.records.logs import Position, Publication
+from chatd.records.rosters import plain_roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import SERVER
 from chatd.state.shared import SharedHub

@@ -4,7 +4,8 @@ import pytest
 
 from chatd.errors import Forbidden, NotFound
 from chatd.handlers.typing import TypingStarted, TypingStopped
-from chatd.records import TypingShown, plain_roster
+from chatd.records.presence import TypingShown
+from chatd.records.rosters import plain_roster
 from chatd.settings import PresenceSettings
 from chatd.state.ids import event_queue
 from chatd.state.relations import RelationsChanged, Strangers

@@ -15,7 +15,8 @@ import msgspec
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.kinds import Reader, draft
 from chatd.handlers.messages import MESSAGE, MessageContent
-from chatd.records import Cursor, Entry, Position, Publication, plain_roster
+from chatd.records.logs import Cursor, Entry, Position, Publication
+from chatd.records.rosters import plain_roster
 from chatd.router import Lanes
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.state.authors import Authors

@@ -14,8 +14,9 @@ from chatd.contacts.memory import MemoryContacts
 from chatd.handlers.assembly import Parts, Stores, assemble
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.kinds import Reader
-from chatd.interfaces import IBus
-from chatd.records import Publication, Signal
+from chatd.interfaces.bus import IBus
+from chatd.records.base import Signal
+from chatd.records.logs import Publication
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring
 from chatd.settings import Groups, Limits, PresenceSettings, Search, Tokens

@@ -5,7 +5,7 @@ from typing import Any
 from zope.interface import implementer
 
 from chatd.errors import Forbidden
-from chatd.interfaces import IRelations
+from chatd.interfaces.people import IRelations
 from tests.kit.stores import new_client_id
 from tests.kit.world import Asker, Chat
 

@@ -13,7 +13,7 @@ from chatd.bus.sweep import Sweep
 from chatd.handlers.assembly import Stores
 from chatd.handlers.catalogue import NOTICES
 from chatd.handlers.kinds import Reader
-from chatd.records import Signal
+from chatd.records.base import Signal
 from chatd.state.authors import SERVER, Authors
 from chatd.state.directory import Directory
 from chatd.state.shared import SharedHub

@@ -11,7 +11,8 @@ from uuid import uuid4
 import msgspec
 
 from chatd.handlers import assembly
-from chatd.records import Draft, Entry, Roster, plain_roster
+from chatd.records.logs import Draft, Entry
+from chatd.records.rosters import Roster, plain_roster
 from chatd.store import stores
 from chatd.store.memory import MemoryDatabase
 from chatd.store.memory_presence import MemoryPresence

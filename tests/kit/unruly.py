@@ -10,7 +10,7 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 
-from chatd.records import Publication
+from chatd.records.logs import Publication
 from tests.kit.delivery import CONVERSATIONS, Peer, World
 
 OLD, SHORT, NEW = CONVERSATIONS

@@ -23,8 +23,8 @@ from chatd.edge.handshake import Handshake
 from chatd.edge.site import ChatSite, build_site
 from chatd.errors import Unauthorized
 from chatd.handlers.catalogue import DECLARATIONS
-from chatd.interfaces import ITokenVerifier
-from chatd.records import Claims
+from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.settings import Settings
 from chatd.state.hub import Hub

@@ -18,8 +18,11 @@ from chatd.handlers.assembly import Parts, Stores, assemble
 from chatd.handlers.catalogue import KINDS
 from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
-from chatd.interfaces import IRelations, ITokenReader
-from chatd.records import Claims, ConversationKind, Draft, Entry
+from chatd.interfaces.people import IRelations
+from chatd.interfaces.tokens import ITokenReader
+from chatd.records.logs import Draft, Entry
+from chatd.records.rosters import ConversationKind
+from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.settings import ContactPolicy, Groups, Limits, PresenceSettings, Search, Tokens

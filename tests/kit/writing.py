@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 
 from chatd.bus.local import LocalBus
 from chatd.errors import ChatdError, OutcomeUnknown, Unavailable
-from chatd.interfaces import ILogStore
-from chatd.records import Appended, Draft, Publication
+from chatd.interfaces.log import ILogStore
+from chatd.records.logs import Appended, Draft, Publication
 from chatd.state.directory import Directory
 from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryLog
 from chatd.store.writer import LogWriter

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chatd.records import WrappedKey
+from chatd.records.keys import WrappedKey
 from chatd.security.keyring import Keyring, MasterKeyError, MasterKeys
 from chatd.security.sealing import Unreadable
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.errors import Unauthorized
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.security.jwks import KeySet, KeySetError
 from chatd.security.tokens import Issuer, KeysMissing, SigningKey, TokenRefused, TokenVerifier, UnknownKey
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
-from chatd.records import WrappedKey
+from chatd.records.keys import WrappedKey
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.security.sealing import AuthorKey, Unreadable
 from chatd.state.authors import Authors

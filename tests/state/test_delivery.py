@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chatd.records import Cursor
+from chatd.records.logs import Cursor
 from chatd.state import delivery as delivery_module
 from chatd.state.delivery import Delivery, Phase, Start
 from chatd.state.outbox import Outbox

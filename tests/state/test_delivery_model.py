@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from chatd.records import Cursor
+from chatd.records.logs import Cursor
 from chatd.state import delivery as delivery_module
 from chatd.state.delivery import Phase, Start
 from tests.kit.at_once import at_once

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chatd.errors import NotFound
-from chatd.records import MEMBER, Membership, Roster, plain_roster
+from chatd.records.rosters import MEMBER, Membership, Roster, plain_roster
 from chatd.state.directory import Directory, RosterChanged
 from chatd.store.memory import MemoryConversations, MemoryDatabase
 from tests.kit.at_once import at_once

@@ -1,6 +1,6 @@
 """Signals reach whoever listens to their kind, whatever becomes of the others who do."""
 
-from chatd.records import Signal
+from chatd.records.base import Signal
 from chatd.state.exchange import Exchange
 
 

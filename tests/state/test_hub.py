@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from chatd.records import Entry, Publication
+from chatd.records.logs import Entry, Publication
 from chatd.state import hub as hub_module
 from chatd.state.delivery import Delivery, Start
 from chatd.state.hub import Follower, Hub

@@ -5,8 +5,8 @@ from zope.interface.verify import verifyObject
 
 from chatd.contacts.memory import MemoryContacts
 from chatd.errors import Forbidden
-from chatd.interfaces import IRelations
-from chatd.records import Related, Tie
+from chatd.interfaces.people import IRelations
+from chatd.records.people import Related, Tie
 from chatd.state.exchange import Exchange
 from chatd.state.relations import KEPT_SECONDS, Relations, RelationsChanged, Strangers
 from chatd.store.entries import placed

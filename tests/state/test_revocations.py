@@ -2,8 +2,8 @@
 
 import pytest
 
-from chatd.devices import Revocation
-from chatd.records import Claims
+from chatd.records.devices import Revocation
+from chatd.records.tokens import Claims
 from chatd.state.revocations import Revocations
 
 

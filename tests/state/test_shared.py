@@ -2,7 +2,8 @@
 
 import pytest
 
-from chatd.records import Cursor, News, Reach, Tail
+from chatd.records.bus import News, Reach, Tail
+from chatd.records.logs import Cursor
 from chatd.state import shared
 from chatd.state.delivery import Start
 from chatd.state.directory import Directory

@@ -17,7 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from chatd.records import Cursor, Entry, Membership, News, Reach, Roster, Tail
+from chatd.records.bus import News, Reach, Tail
+from chatd.records.logs import Cursor, Entry
+from chatd.records.rosters import Membership, Roster
 from chatd.state import delivery as delivery_module
 from chatd.state import shared as shared_module
 from chatd.state.delivery import Delivery, Phase, Start

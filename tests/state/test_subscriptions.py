@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from chatd.handlers.presence import notice
-from chatd.records import PresenceChanged, Seen
+from chatd.records.presence import PresenceChanged, Seen
 from chatd.state import subscriptions as module
 from chatd.state.delivery import Delivery
 from chatd.state.outbox import Outbox

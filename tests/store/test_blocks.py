@@ -8,7 +8,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 from chatd.errors import Forbidden
-from chatd.records import Cursor, Tie
+from chatd.records.logs import Cursor
+from chatd.records.people import Tie
 from chatd.state.ids import direct, event_queue
 from tests.kit.fellow_workers import SharedBus, Worker
 from tests.kit.stores import migrated, new_client_id, new_user, postgres_stores

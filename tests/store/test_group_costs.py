@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.handlers import rosters
-from chatd.records import Roster, Rules
+from chatd.records.rosters import Roster, Rules
 from chatd.settings import Groups
 from chatd.store import changes
 from chatd.store import groups as group_store

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred, DeferredList
 
-from chatd.records import MAX_UNREAD, Ack, Moved, Page, Read, Revision
+from chatd.records.logs import Ack, Page, Revision
+from chatd.records.reading import MAX_UNREAD, Moved, Read
 from chatd.store import announcements as announcement_store
 from chatd.store import changes, hidden, listing, outcomes, pages, personal, reactions, reading, tallies
 from chatd.store import conversations as conversation_store

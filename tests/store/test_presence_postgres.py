@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
-from chatd.records import Lease
+from chatd.records.presence import Lease
 from chatd.store import presence
 from chatd.store.arrays import text_array
 from chatd.store.log import BY_INDEX

@@ -6,7 +6,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from chatd.records import Reaction, Revision
+from chatd.records.logs import Revision
+from chatd.records.reactions import Reaction
 from chatd.store import tallies
 from chatd.store.reacted import SAMPLES
 from tests.kit.stores import draft, migrated, new_id, open_one, postgres_stores, say

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from chatd.records import FoundAt, Search
+from chatd.records.search import FoundAt, Search
 from chatd.state.ids import NIL
 from chatd.store import outcomes
 from chatd.store import search as search_store

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from chatd.errors import Conflict, Internal, NotFound, OutcomeUnknown, Overloaded, Unavailable
-from chatd.records import Appended
+from chatd.records.logs import Appended
 from chatd.store import writer as log_writer
 from chatd.store.refusals import Refused, Repeated
 from tests.kit.stores import draft, new_id

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from chatd.records import Membership, plain_roster
+from chatd.records.rosters import Membership, plain_roster
 from tests.kit.stores import draft, new_id
 from tests.kit.writing import FaultyLog, Writing
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from chatd.bus.local import LocalBus
 from chatd.errors import Internal, Unavailable
-from chatd.records import Draft, Revision
+from chatd.records.logs import Draft, Revision
 from chatd.state.directory import Directory
 from chatd.store.memory import MemoryConversations
 from chatd.store.writer import LogWriter

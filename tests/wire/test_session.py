@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from chatd.errors import ChatdError, CloseCode, Invalid, Unauthorized, Unavailable
-from chatd.records import Claims
+from chatd.records.tokens import Claims
 from chatd.wire.codec import JsonCodec
 from chatd.wire.commands import Command
 from chatd.wire.session import DEFAULT_DEVICE, MAX_WAITING, Auth, Session, State

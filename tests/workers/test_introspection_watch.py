@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from chatd.errors import CloseCode, Unavailable
-from chatd.records import Claims, ShownToken
+from chatd.records.tokens import Claims, ShownToken
 from chatd.state.verdicts import Verdict
 from chatd.workers.introspection_watch import AT_ONCE, LOOK_SECONDS, IntrospectionWatch
 

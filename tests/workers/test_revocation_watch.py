@@ -4,8 +4,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from chatd.devices import Revocation, TokensRevoked
 from chatd.errors import Unavailable
+from chatd.records.devices import Revocation, TokensRevoked
 from chatd.state.exchange import Exchange
 from chatd.state.revocations import Revocations
 from chatd.workers.revocation_watch import LOOK_BACK_SECONDS, LOOK_SECONDS, PRUNE_SECONDS, RevocationWatch

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from chatd.errors import Unavailable
-from chatd.interfaces import IRhythm
+from chatd.interfaces.bus import IRhythm
 from chatd.workers.rhythm import Rhythm
 from tests.kit.at_once import Watch
 

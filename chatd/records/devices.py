@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from chatd.records import Effect, Record, Signal
+from chatd.records.base import Effect, Record, Signal
 
 
 class Sighting(Record, frozen=True, kw_only=True, gc=False):
