@@ -41,7 +41,7 @@ class Interest:
         self._logs: dict[str, Followed] = {}
         self._followed: dict[str, set[str]] = {}
         self._passed: OrderedDict[str, int] = OrderedDict()
-        self._parted: dict[str, dict[str, int]] = {}
+        self._dealt_with: dict[str, dict[str, int]] = {}
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -84,18 +84,18 @@ class Interest:
 
     def leave(self, user: str) -> None:
         """``user`` is no longer connected here."""
-        self._parted.pop(user, None)
+        self._dealt_with.pop(user, None)
         for conversation in self._followed.pop(user, ()):
             self._release(conversation)
 
-    def part(self, user: str, conversation: str, seq: int) -> None:
-        """``user`` went, and knows of all that they may see of it up to ``seq``."""
-        parted = self._parted.setdefault(user, {})
-        parted[conversation] = max(seq, parted.get(conversation, 0))
+    def mark_dealt_with(self, user: str, conversation: str, seq: int) -> None:
+        """All that ``user`` may see of it up to ``seq``, in a stay that has ended, needs no word any more."""
+        marks = self._dealt_with.setdefault(user, {})
+        marks[conversation] = max(seq, marks.get(conversation, 0))
 
-    def parted(self, user: str, conversation: str) -> int:
-        """How far ``user``, who is no member, knows what they may see of it."""
-        return self._parted.get(user, {}).get(conversation, 0)
+    def dealt_with(self, user: str, conversation: str) -> int:
+        """Up to where nothing of earlier stays of ``user`` concerns anybody here."""
+        return self._dealt_with.get(user, {}).get(conversation, 0)
 
     def _release(self, conversation: str) -> None:
         log = self._logs[conversation]

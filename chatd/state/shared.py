@@ -119,12 +119,14 @@ class SharedHub(Hub):
                 # They came back while their positions were being read.
                 delivery.lost(conversation)
             if len(self._users.get(user, ())) == 1:
-                self.interest.part(user, conversation, start.last_seq)
+                self.interest.mark_dealt_with(user, conversation, start.last_seq)
             return msgspec.structs.replace(start, recent=log is not None and start.last_seq > log.high)
         new = not self.interest.follows(user, conversation)
         log = self.interest.follow(user, conversation, start.last_seq)
         log.target = max(log.target, start.last_seq)
         self._want_unless_level(log)
+        if log.high < start.since:
+            self.interest.mark_dealt_with(user, conversation, start.since)
         if start.last_seq < log.base:
             delivery.lost(conversation)
         if new and start.last_seq > start.since:
@@ -171,7 +173,7 @@ class SharedHub(Hub):
         log = None
         users = self._connected(news.came if news.audience is None else news.audience)
         # Whoever went after this has seen it: it is heard again.
-        users = [user for user in users if self.interest.parted(user, news.conversation) < news.seq]
+        users = [user for user in users if self.interest.dealt_with(user, news.conversation) < news.seq]
         strangers = [user for user in users if not _comes_in(user, news)]
         from_start = strangers and news.seq <= SHORT_LOG
         for user in users:
@@ -202,9 +204,10 @@ class SharedHub(Hub):
             for user in users:
                 self._offer(user, outgoing, _comes_in(user, news))
         for user in news.gone:
-            self.interest.unfollow(user, news.conversation)
-            if user in self._users:
-                self.interest.part(user, news.conversation, news.seq)
+            # Whoever follows since a later stay began stays.
+            if user in self._users and self.interest.dealt_with(user, news.conversation) < news.seq:
+                self.interest.unfollow(user, news.conversation)
+                self.interest.mark_dealt_with(user, news.conversation, news.seq)
         return True
 
     def _audience(self, news: News) -> Collection[str] | None:
@@ -327,7 +330,7 @@ class SharedHub(Hub):
             if not reach.present:
                 if self.interest.follows(reach.user, reach.conversation):
                     self.check([reach.conversation])
-                elif self.interest.parted(reach.user, reach.conversation) < reach.last_seq:
+                elif self.interest.dealt_with(reach.user, reach.conversation) < reach.last_seq:
                     self._missed_a_stay(reach)
                 continue
             if not self.interest.follows(reach.user, reach.conversation):
@@ -345,7 +348,7 @@ class SharedHub(Hub):
         """Somebody came and went, and nothing was heard of it. Those whose positions are being read are asked later."""
         self._lose(reach.user, reach.conversation)
         if not any(self._reads(one, reach.conversation) for one in self._users[reach.user]):
-            self.interest.part(reach.user, reach.conversation, reach.last_seq)
+            self.interest.mark_dealt_with(reach.user, reach.conversation, reach.last_seq)
 
     @property
     def users(self) -> list[str]:

@@ -96,6 +96,17 @@ def test_who_came_back_while_their_positions_were_read_has_it_read(
     assert settle(hub, carol, 3, since=1, present=False) == [Cursor(conversation="g", seq=3)]
 
 
+def test_who_came_back_is_not_taken_for_gone_by_late_news(hub: SharedHub, group: Group) -> None:
+    assert settle(hub, connect(hub, "bob", group), 2) == []
+    group.append()
+    group.append(goes="carol")
+    hub.hear(group.news[3])
+    group.append(comes="carol")
+    assert settle(hub, connect(hub, "carol", group), 5, since=4) == []
+    hub.hear(group.news[2])
+    assert hub.interest.follows("carol", "g")
+
+
 def test_a_conversation_that_is_gone_is_not_asked_for_again(hub: SharedHub, group: Group) -> None:
     settle(hub, connect(hub, "bob", group), 2)
     hub.hear(News(conversation="g", seq=3))
