@@ -36,7 +36,7 @@ from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
-from chatd.settings import Settings
+from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange

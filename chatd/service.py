@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from chatd.composition import build_worker, new_metrics
 from chatd.edge.metrics import Metrics, MetricsSite
-from chatd.settings import MOST_WORKERS, Secret, Settings
+from chatd.settings.model import MOST_WORKERS, Secret, Settings
 from chatd.workers import credentials, development
 from chatd.workers.activation import first_environment, inherited
 from chatd.workers.child import Equipment

@@ -17,9 +17,9 @@ from twisted.internet.base import ReactorBase
 from twisted.python import usage
 
 from chatd.service import build
-from chatd.settings import Settings, SettingsError
-from chatd.settings_reference import Field, fields, sections
-from chatd.settings_sources import load, unknown_flag
+from chatd.settings.model import Settings, SettingsError
+from chatd.settings.reference import Field, fields, sections
+from chatd.settings.sources import load, unknown_flag
 from chatd.workers.clock import install_monotonic
 
 EXAMPLES = """\

@@ -11,7 +11,7 @@ from chatd.errors import CATALOGUE, CloseCode
 from chatd.handlers import rights
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.handlers.rights import RIGHTS, ROLES
-from chatd.settings_reference import fields
+from chatd.settings.reference import fields
 from chatd.wire.commands import Declaration
 from chatd.wire.events import ConversationStale, Event, Goaway, Hello
 from chatd.wire.session import Auth

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from chatd.service import worker_count
-from chatd.settings import Settings
+from chatd.settings.model import Settings
 
 
 @pytest.mark.parametrize("workers", [0, 1, 7])

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from chatd.settings import Secret, Settings
-from chatd.settings_reference import ENVIRONMENT_ONLY, Field, fields
-from chatd.settings_sources import load
+from chatd.settings.model import Secret, Settings
+from chatd.settings.reference import ENVIRONMENT_ONLY, Field, fields
+from chatd.settings.sources import load
 from tests.kit.settings import DEV, private, production, refusal
 
 

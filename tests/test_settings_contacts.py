@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatd.settings_sources import load
+from chatd.settings.sources import load
 from tests.kit.settings import DEV, refusal
 
 URL = "https://product.example/contacts"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chatd.settings import SettingsError, Tokens
-from chatd.settings_issuers import issuers
-from chatd.settings_urls import fetch_problem
+from chatd.settings.issuers import issuers
+from chatd.settings.model import SettingsError, Tokens
+from chatd.settings.urls import fetch_problem
 from tests.kit.settings import private
 
 NAME = "https://auth.example.com"

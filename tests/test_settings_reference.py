@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from chatd.settings import Settings
-from chatd.settings_reference import ENVIRONMENT_ONLY, example, fields, reference
-from chatd.settings_sources import load
+from chatd.settings.model import Settings
+from chatd.settings.reference import ENVIRONMENT_ONLY, example, fields, reference
+from chatd.settings.sources import load
 from tests.kit.settings import DEV, private
 
 EXAMPLE = Path(__file__).parent.parent / "etc" / "chatd.toml"

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chatd.settings import Secret
-from chatd.settings_sources import load
+from chatd.settings.model import Secret
+from chatd.settings.sources import load
 from tests.kit.settings import DEV, PASSWORD, private, production, refusal
 
 

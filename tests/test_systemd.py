@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chatd.settings import Timeouts
-from chatd.settings_secrets import CREDENTIAL
+from chatd.settings.model import Timeouts
+from chatd.settings.secrets import CREDENTIAL
 from chatd.workers.run import DRAIN_EXTRA_S, SILENT_TICKS, TICK_S
 
 UNITS = Path(__file__).parent.parent / "systemd"

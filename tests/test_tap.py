@@ -14,8 +14,8 @@ from twisted.plugin import getPlugins
 from zope.interface.verify import verifyObject
 
 from chatd import tap
-from chatd.settings import Settings
-from chatd.settings_reference import fields, sections
+from chatd.settings.model import Settings
+from chatd.settings.reference import fields, sections
 
 ROOT = Path(__file__).parent.parent
 SECRET = "postgresql://chatd:hunter2@db/chatd"

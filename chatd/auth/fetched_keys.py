@@ -14,7 +14,7 @@ from chatd.auth.outbound import Answer, AuthServiceFailed, Outbound
 from chatd.errors import Unavailable
 from chatd.security.freshness import USUAL, lifetime, refresh_after, retry_after
 from chatd.security.jwks import KeySet, KeySetError, strict_object
-from chatd.settings_urls import fetch_problem
+from chatd.settings.urls import fetch_problem
 
 log = Logger()
 

@@ -16,8 +16,8 @@ from chatd.auth.introspection import Introspection
 from chatd.auth.outbound import Outbound, root_of_trust, verifying_agent
 from chatd.security.jwks import KeySet, KeySetError
 from chatd.security.tokens import Issuer, TokenVerifier
-from chatd.settings import Settings, SettingsError
-from chatd.settings_issuers import IssuerSettings
+from chatd.settings.issuers import IssuerSettings
+from chatd.settings.model import Settings, SettingsError
 from chatd.state.verdicts import Verdicts
 
 log = Logger()

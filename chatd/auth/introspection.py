@@ -16,7 +16,7 @@ from chatd.records.tokens import Claims, ShownToken
 from chatd.security.breaker import Breaker
 from chatd.security.introspection import NoAnswer, read_answer
 from chatd.security.tokens import TokenRefused
-from chatd.settings_issuers import IntrospectionSettings
+from chatd.settings.issuers import IntrospectionSettings
 from chatd.state.verdicts import Verdict, Verdicts
 
 log = Logger()

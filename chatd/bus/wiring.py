@@ -20,7 +20,7 @@ from chatd.handlers.assembly import Stores
 from chatd.handlers.catalogue import NOTICES, SIGNALS
 from chatd.handlers.kinds import Reader
 from chatd.interfaces.bus import IBus
-from chatd.settings import Settings, SettingsError
+from chatd.settings.model import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub

@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from chatd.errors import Unavailable
 from chatd.interfaces.people import IContacts, Purpose
-from chatd.settings import Contacts
+from chatd.settings.model import Contacts
 
 log = Logger()
 

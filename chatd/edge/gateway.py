@@ -11,7 +11,7 @@ from chatd.edge.admission import Admission
 from chatd.interfaces.tokens import ITokenVerifier
 from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router
-from chatd.settings import Settings
+from chatd.settings.model import Settings
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations

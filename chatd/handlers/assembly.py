@@ -45,8 +45,8 @@ from chatd.interfaces.people import IProfileStore, IRelations, IRelationStore
 from chatd.interfaces.presence import IPresenceStore
 from chatd.interfaces.tokens import ITokenReader
 from chatd.records.presence import PresenceChanged, TypingShown
-from chatd.settings import Groups as GroupLimits
-from chatd.settings import Limits, PresenceSettings, Search, Tokens
+from chatd.settings.model import Groups as GroupLimits
+from chatd.settings.model import Limits, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory, RosterChanged
 from chatd.state.exchange import Exchange

@@ -39,7 +39,7 @@ from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, check_may
 from chatd.interfaces.conversations import IGroupStore
 from chatd.records.rosters import Group, Roster, Rules
-from chatd.settings import Groups as GroupLimits
+from chatd.settings.model import Groups as GroupLimits
 from chatd.state.ids import group as group_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ClientId, ConversationId, UserId

@@ -28,7 +28,7 @@ from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action
 from chatd.interfaces.conversations import IGroupStore
 from chatd.records.rosters import Membership
-from chatd.settings import Groups as GroupLimits
+from chatd.settings.model import Groups as GroupLimits
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ClientId, ConversationId, UserId
 

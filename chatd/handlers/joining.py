@@ -30,7 +30,7 @@ from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, allows
 from chatd.interfaces.conversations import IGroupStore
-from chatd.settings import Groups as GroupLimits
+from chatd.settings.model import Groups as GroupLimits
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import NO_NUL, ClientId, ConversationId, Seq, UserId
 

@@ -31,7 +31,7 @@ from chatd.handlers.group_notices import CONVERSATION_LEFT, ConversationJoined, 
 from chatd.handlers.group_readers import GroupReaders
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
-from chatd.settings import Groups as GroupLimits
+from chatd.settings.model import Groups as GroupLimits
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import ClientId, ConversationId, UserId
 

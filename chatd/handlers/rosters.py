@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from chatd.errors import Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers.rights import Action, check_group, check_may, check_may_upon, rank, role_of
 from chatd.records.rosters import Membership, Role, Roster
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 
 OUTSIDE: Final = Membership(standing="left", until=0)
 """Of whom nothing is known in a group."""

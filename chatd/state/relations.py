@@ -9,7 +9,7 @@ from chatd.errors import Forbidden
 from chatd.interfaces.people import IContacts, IRelations, IRelationStore, Purpose
 from chatd.records.base import Signal
 from chatd.records.people import Blocks, Tie
-from chatd.settings import ContactPolicy
+from chatd.settings.model import ContactPolicy
 from chatd.state.exchange import Exchange
 from chatd.state.kept import Kept
 

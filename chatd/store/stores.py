@@ -10,14 +10,17 @@ from chatd.store.devices import PostgresDevices
 from chatd.store.groups import PostgresGroups
 from chatd.store.keys import PostgresKeys
 from chatd.store.log import PostgresLog
-from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryKeys, MemoryLog
-from chatd.store.memory_devices import MemoryDevices
-from chatd.store.memory_groups import MemoryAnnouncements, MemoryGroups
-from chatd.store.memory_people import MemoryProfiles, MemoryRelations
-from chatd.store.memory_presence import MemoryPresence
-from chatd.store.memory_reactions import MemoryReactions
-from chatd.store.memory_reading import MemoryReading
-from chatd.store.memory_search import MemorySearch
+from chatd.store.memory.conversations import MemoryConversations
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.devices import MemoryDevices
+from chatd.store.memory.groups import MemoryAnnouncements, MemoryGroups
+from chatd.store.memory.keys import MemoryKeys
+from chatd.store.memory.log import MemoryLog
+from chatd.store.memory.people import MemoryProfiles, MemoryRelations
+from chatd.store.memory.presence import MemoryPresence
+from chatd.store.memory.reactions import MemoryReactions
+from chatd.store.memory.reading import MemoryReading
+from chatd.store.memory.search import MemorySearch
 from chatd.store.pool import Pool
 from chatd.store.presence import PostgresPresence
 from chatd.store.profiles import PostgresProfiles

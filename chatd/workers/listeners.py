@@ -17,8 +17,8 @@ from ipaddress import ip_address
 
 from twisted.internet.error import CannotListenError
 
-from chatd.settings import Settings, SettingsError
-from chatd.settings_rules import is_loopback
+from chatd.settings.model import Settings, SettingsError
+from chatd.settings.rules import is_loopback
 from chatd.workers.activation import SOURCE
 
 BACKLOG = 1024

@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.settings import Secret, Settings, SettingsError
+from chatd.settings.model import Secret, Settings, SettingsError
 from chatd.workers.control import Family
 from chatd.workers.embedded import EmbeddedPostgres
 from chatd.workers.ending import end_in_failure

@@ -22,7 +22,7 @@ from chatd.security.keyring import Keyring, MasterKeys
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.shared import SharedHub
-from chatd.store.memory import MemoryDatabase
+from chatd.store.memory.database import MemoryDatabase
 from chatd.store.stores import memory_stores
 from tests.kit.line import Ring
 from tests.kit.redis import RedisServer

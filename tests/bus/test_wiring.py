@@ -12,12 +12,12 @@ from chatd.bus.remote import RemoteBus
 from chatd.bus.wiring import Wiring, kind_of, wire
 from chatd.handlers.kinds import Reader
 from chatd.security.keyring import Keyring
-from chatd.settings import Bus, Redis, Secret, Settings, SettingsError
+from chatd.settings.model import Bus, Redis, Secret, Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub
 from chatd.state.shared import SharedHub
-from chatd.store.memory import MemoryDatabase
+from chatd.store.memory.database import MemoryDatabase
 from chatd.store.pool import Pool
 from chatd.store.stores import memory_stores
 from tests.bus.conftest import MASTERS

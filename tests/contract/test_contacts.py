@@ -12,7 +12,7 @@ from chatd.contacts.asking import AskedContacts
 from chatd.contacts.memory import MemoryContacts
 from chatd.errors import Unavailable
 from chatd.interfaces.people import IContacts
-from chatd.settings import Contacts
+from chatd.settings.model import Contacts
 from tests.kit.product import running
 
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from chatd.bus.local import LocalBus
 from chatd.errors import Forbidden, NotFound, TooLarge
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from chatd.store.pool import Pool
 from tests.kit.fellow_workers import Worker
 from tests.kit.stores import migrated, new_user, postgres_stores

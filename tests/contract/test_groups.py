@@ -12,7 +12,7 @@ from chatd.handlers import rosters
 from chatd.records.logs import Cursor, Page, Revision
 from chatd.records.reading import MustRead
 from chatd.records.rosters import Membership, Roster, Rules
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from tests.kit.stores import draft, new_id, new_user, open_one, say, texts
 
 LIMITS = Groups()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chatd.errors import NotFound
 from chatd.handlers import search as searching
 from chatd.handlers.words import fold, parse, pieces, tokens
-from chatd.settings import Search
+from chatd.settings.model import Search
 from chatd.state.ids import direct
 from chatd.store.pool import Pool
 from tests.contract.test_changes import alter, begun, joining, leaving

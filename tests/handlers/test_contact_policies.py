@@ -3,7 +3,7 @@
 import pytest
 
 from chatd.errors import Forbidden, Unavailable
-from chatd.settings import ContactPolicy
+from chatd.settings.model import ContactPolicy
 from chatd.state.ids import direct
 from tests.kit.at_once import at_once
 from tests.kit.stores import new_client_id

@@ -13,10 +13,10 @@ from chatd.handlers.group_profiles import GroupProfiles
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageCreated
 from chatd.security.keyring import Keyring
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from chatd.state.authors import Authors
 from chatd.state.ids import direct
-from chatd.store.memory import MemoryKeys
+from chatd.store.memory.keys import MemoryKeys
 from tests.kit.at_once import at_once
 from tests.kit.groups import Blocks, act, found, log, promoted, roles, texts
 from tests.kit.stores import new_id

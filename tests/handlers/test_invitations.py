@@ -8,7 +8,7 @@ import pytest
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers.group_events import MemberJoined
 from chatd.handlers.group_notices import InvitationDeclined, InvitationRevoked, InvitationSent
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from tests.kit.groups import Blocks, act, found, log, promoted, roles, texts
 from tests.kit.world import NOON, Asker, Chat, altered
 

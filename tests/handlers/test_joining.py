@@ -5,7 +5,7 @@ import pytest
 from chatd.errors import Conflict, Forbidden, NotFound, TooLarge, Unchanged
 from chatd.handlers.group_events import MemberAdded, MemberJoined
 from chatd.handlers.group_notices import ConversationJoined, JoinCancelled, JoinDenied, JoinRequested
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from tests.kit.groups import act, found, promoted, roles, texts
 from tests.kit.world import Asker, Chat
 

@@ -12,7 +12,7 @@ from chatd.records.logs import Entry
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.state.authors import Authors
 from chatd.state.ids import direct
-from chatd.store.memory import MemoryKeys
+from chatd.store.memory.keys import MemoryKeys
 from tests.kit.at_once import at_once
 from tests.kit.world import MASTERS, OTHER_MASTERS, Asker, Chat, altered
 

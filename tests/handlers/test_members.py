@@ -9,7 +9,7 @@ from chatd.handlers.group_events import MemberAdded, MemberLeft, MemberRemoved, 
 from chatd.handlers.group_notices import ConversationJoined, ConversationLeft
 from chatd.handlers.marks import ConversationDelivered
 from chatd.handlers.messages import MessageCreated
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from tests.kit.groups import Blocks, act, found, log, promoted, roles, texts
 from tests.kit.world import Asker, Chat
 

@@ -7,7 +7,7 @@ import pytest
 from chatd.errors import Invalid, Overloaded, Unavailable
 from chatd.handlers.presence import PersonPresence, PresenceNotice
 from chatd.records.rosters import plain_roster
-from chatd.settings import PresenceSettings
+from chatd.settings.model import PresenceSettings
 from chatd.state.relations import RelationsChanged, Strangers
 from tests.kit.stores import new_id
 from tests.kit.world import NOON, Chat

@@ -14,7 +14,7 @@ from chatd.errors import Unavailable
 from chatd.handlers.presence import PresenceNotice
 from chatd.records.base import Signal
 from chatd.records.rosters import plain_roster
-from chatd.settings import PresenceSettings
+from chatd.settings.model import PresenceSettings
 from tests.kit.stores import new_id
 from tests.kit.world import Chat, Connection
 

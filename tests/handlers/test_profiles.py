@@ -12,7 +12,7 @@ from chatd.handlers.profiles import KEPT_SECONDS, Profile, ProfileUpdated
 from chatd.records.logs import Entry
 from chatd.records.tokens import Claims
 from chatd.security.sealing import Unreadable
-from chatd.store.memory_people import MemoryProfiles
+from chatd.store.memory.people import MemoryProfiles
 from chatd.wire.events import LogEvent
 from tests.kit.at_once import at_once
 from tests.kit.stores import new_client_id

@@ -9,7 +9,7 @@ import pytest
 from chatd.errors import Disabled, Invalid, NotFound
 from chatd.handlers import search as searching
 from chatd.handlers.search import Highlight
-from chatd.settings import Search
+from chatd.settings.model import Search
 from chatd.state.ids import direct, event_queue
 from tests.kit.stores import new_client_id, new_id
 from tests.kit.world import OTHER_MASTERS, Asker, Chat, altered

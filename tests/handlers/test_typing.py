@@ -6,7 +6,7 @@ from chatd.errors import Forbidden, NotFound
 from chatd.handlers.typing import TypingStarted, TypingStopped
 from chatd.records.presence import TypingShown
 from chatd.records.rosters import plain_roster
-from chatd.settings import PresenceSettings
+from chatd.settings.model import PresenceSettings
 from chatd.state.ids import event_queue
 from chatd.state.relations import RelationsChanged, Strangers
 from tests.kit.stores import new_id

@@ -23,7 +23,8 @@ from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Hub
 from chatd.state.outbox import Outbox
-from chatd.store.memory import MemoryDatabase, MemoryKeys
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.keys import MemoryKeys
 from chatd.wire.events import ConversationStale, Event, LogEvent
 from tests.kit.at_once import at_once
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from chatd.settings import Secret, Settings
-from chatd.settings_issuers import IssuerSettings
+from chatd.settings.issuers import IssuerSettings
+from chatd.settings.model import Secret, Settings
 from chatd.workers.control import Family
 from chatd.workers.orders import Credentials, Order, TrustedIssuer
 from chatd.workers.run import TICK_S, Watcher

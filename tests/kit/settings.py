@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chatd.settings import SettingsError
-from chatd.settings_sources import load
+from chatd.settings.model import SettingsError
+from chatd.settings.sources import load
 
 DEV: Mapping[str, str | bool] = {"--dev": True}
 PASSWORD = "hunter2-do-not-show"

@@ -14,8 +14,8 @@ from chatd.handlers import assembly
 from chatd.records.logs import Draft, Entry
 from chatd.records.rosters import Roster, plain_roster
 from chatd.store import stores
-from chatd.store.memory import MemoryDatabase
-from chatd.store.memory_presence import MemoryPresence
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.presence import MemoryPresence
 from chatd.store.migrate import load, migrate
 from chatd.store.pool import Pool
 

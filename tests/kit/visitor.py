@@ -26,7 +26,7 @@ from chatd.handlers.catalogue import DECLARATIONS
 from chatd.interfaces.tokens import ITokenVerifier
 from chatd.records.tokens import Claims
 from chatd.router import Router
-from chatd.settings import Settings
+from chatd.settings.model import Settings
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
 from chatd.wire.commands import Command, Declaration, Done, Reply

@@ -25,7 +25,7 @@ from chatd.records.rosters import ConversationKind
 from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings import ContactPolicy, Groups, Limits, PresenceSettings, Search, Tokens
+from chatd.settings.model import ContactPolicy, Groups, Limits, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory
@@ -34,8 +34,9 @@ from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.state.outbox import Outbox
 from chatd.state.relations import Relations
-from chatd.store.memory import MemoryConversations, MemoryDatabase
-from chatd.store.memory_presence import MemoryPresence
+from chatd.store.memory.conversations import MemoryConversations
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.presence import MemoryPresence
 from chatd.store.stores import memory_stores
 from chatd.store.writer import LogWriter
 from chatd.wire.events import Event, LogEvent

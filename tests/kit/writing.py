@@ -10,7 +10,9 @@ from chatd.errors import ChatdError, OutcomeUnknown, Unavailable
 from chatd.interfaces.log import ILogStore
 from chatd.records.logs import Appended, Draft, Publication
 from chatd.state.directory import Directory
-from chatd.store.memory import MemoryConversations, MemoryDatabase, MemoryLog
+from chatd.store.memory.conversations import MemoryConversations
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.log import MemoryLog
 from chatd.store.writer import LogWriter
 
 LOST = "done, but the reply is lost"

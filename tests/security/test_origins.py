@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatd.security.origins import canonical_origin, origin_allowed
-from chatd.settings import ORIGIN
+from chatd.settings.model import ORIGIN
 
 CHAT = "https://chat.example.com"
 

@@ -11,7 +11,8 @@ from chatd.records.keys import WrappedKey
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.security.sealing import AuthorKey, Unreadable
 from chatd.state.authors import Authors
-from chatd.store.memory import MemoryDatabase, MemoryKeys
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.keys import MemoryKeys
 from tests.kit.at_once import Watch, at_once, watch
 
 KEYRING = Keyring(MasterKeys({"1": bytes(range(32))}))

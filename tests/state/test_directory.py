@@ -7,7 +7,8 @@ import pytest
 from chatd.errors import NotFound
 from chatd.records.rosters import MEMBER, Membership, Roster, plain_roster
 from chatd.state.directory import Directory, RosterChanged
-from chatd.store.memory import MemoryConversations, MemoryDatabase
+from chatd.store.memory.conversations import MemoryConversations
+from chatd.store.memory.database import MemoryDatabase
 from tests.kit.at_once import at_once
 
 

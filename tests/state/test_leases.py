@@ -12,8 +12,8 @@ from chatd.errors import OutcomeUnknown, Unavailable
 from chatd.state.delivery import Delivery
 from chatd.state.leases import ARRIVAL_SECONDS, BATCH, GRACE_SECONDS, SIGNAL_BYTES, Leases
 from chatd.state.outbox import Outbox
-from chatd.store.memory import MemoryDatabase
-from chatd.store.memory_presence import MemoryPresence
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.presence import MemoryPresence
 from tests.kit.at_once import at_once, watch
 from tests.kit.delivery import Packets
 

@@ -10,8 +10,8 @@ from chatd.records.people import Related, Tie
 from chatd.state.exchange import Exchange
 from chatd.state.relations import KEPT_SECONDS, Relations, RelationsChanged, Strangers
 from chatd.store.entries import placed
-from chatd.store.memory import MemoryDatabase
-from chatd.store.memory_people import MemoryRelations
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.people import MemoryRelations
 from tests.kit.at_once import at_once
 from tests.kit.stores import draft
 from tests.kit.world import NOON

@@ -8,7 +8,8 @@ from chatd.state import shared
 from chatd.state.delivery import Start
 from chatd.state.directory import Directory
 from chatd.state.shared import SharedHub
-from chatd.store.memory import MemoryConversations, MemoryDatabase
+from chatd.store.memory.conversations import MemoryConversations
+from chatd.store.memory.database import MemoryDatabase
 from tests.state.test_hub import HELLO, NOON, happened
 from tests.state.test_shared_model import Device, Group
 

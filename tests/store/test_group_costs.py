@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from chatd.handlers import rosters
 from chatd.records.rosters import Roster, Rules
-from chatd.settings import Groups
+from chatd.settings.model import Groups
 from chatd.store import changes
 from chatd.store import groups as group_store
 from chatd.store.connection import Connection

@@ -11,7 +11,7 @@ from chatd.bus.local import LocalBus
 from chatd.errors import Internal, Unavailable
 from chatd.records.logs import Draft, Revision
 from chatd.state.directory import Directory
-from chatd.store.memory import MemoryConversations
+from chatd.store.memory.conversations import MemoryConversations
 from chatd.store.writer import LogWriter
 from tests.kit.at_once import Watch
 from tests.kit.stores import draft, new_id

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.error import CannotListenError
 
-from chatd.settings import Settings, SettingsError, Tls
+from chatd.settings.model import Settings, SettingsError, Tls
 from chatd.workers.activation import inherited
 from chatd.workers.listeners import check_inherited, listen
 from tests.kit.ports import reserve_port

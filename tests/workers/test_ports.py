@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
 from chatd.edge.tls import context_factory
-from chatd.settings import Settings
+from chatd.settings.model import Settings
 from chatd.workers.listeners import Listeners, listen
 from chatd.workers.ports import InheritedSocket
 from tests.kit.certificates import write_certificate

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chatd.settings import Settings, Timeouts
+from chatd.settings.model import Settings, Timeouts
 from chatd.workers.run import DRAIN_EXTRA_S, SILENT_TICKS, TICK_S
 from chatd.workers.slot import (
     LONGEST_PAUSE_S,

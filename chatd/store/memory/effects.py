@@ -10,11 +10,11 @@ from chatd.records.people import ProfileGiven, Related
 from chatd.records.personal import Hiding, PersonalSetting
 from chatd.records.reactions import Reaction
 from chatd.records.reading import MustRead
-from chatd.store.memory_devices import end_devices
-from chatd.store.memory_groups import add_must_read
-from chatd.store.memory_personal import set_personal
-from chatd.store.memory_reactions import write_hidden, write_reaction
-from chatd.store.memory_token_revocations import revoke_tokens
+from chatd.store.memory.devices import end_devices
+from chatd.store.memory.groups import add_must_read
+from chatd.store.memory.personal import set_personal
+from chatd.store.memory.reactions import write_hidden, write_reaction
+from chatd.store.memory.token_revocations import revoke_tokens
 
 WRITERS: Final[Mapping[type[Effect], Callable[[Any, Any, Entry], None]]] = {
     Reaction: write_reaction,

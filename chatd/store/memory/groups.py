@@ -13,7 +13,7 @@ from chatd.records.reading import Confirmation, MustRead
 from chatd.records.rosters import Enlisted, Group, Invitation, Membership, Standing
 
 if TYPE_CHECKING:
-    from chatd.store.memory import MemoryDatabase
+    from chatd.store.memory.database import MemoryDatabase
 
 
 def add_must_read(database: "MemoryDatabase", effect: MustRead, entry: Entry) -> None:

@@ -2,7 +2,7 @@
 
 One name serves everywhere: ``certificate`` under ``[tls]`` in the file is ``CHATD_TLS_CERTIFICATE`` in the
 environment and ``--tls-certificate`` as a flag. ``--help``, ``etc/chatd.toml`` and the reference in the
-documentation are made from this module (see ``settings_reference``); ``settings_sources.load`` fills it.
+documentation are made from this module (see ``chatd.settings.reference``); ``chatd.settings.sources.load`` fills it.
 """
 
 from typing import Annotated, Literal

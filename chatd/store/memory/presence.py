@@ -10,7 +10,7 @@ from chatd.interfaces.presence import IPresenceStore
 from chatd.records.base import Record
 from chatd.records.people import Tie
 from chatd.records.presence import Lease, PresenceStatus, Seen
-from chatd.store.memory import MemoryDatabase
+from chatd.store.memory.database import MemoryDatabase
 
 
 class WorkerRow(Record, frozen=True, kw_only=True, gc=False):

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from chatd.records.base import Record
-from chatd.settings import Secret, Settings, SettingsError
-from chatd.settings_reference import ENVIRONMENT_ONLY, Field, fields, sections
-from chatd.settings_rules import check
-from chatd.settings_secrets import refuse_open_file, with_secrets
+from chatd.settings.model import Secret, Settings, SettingsError
+from chatd.settings.reference import ENVIRONMENT_ONLY, Field, fields, sections
+from chatd.settings.rules import check
+from chatd.settings.secrets import refuse_open_file, with_secrets
 
 READ_ELSEWHERE = frozenset({"CHATD_CONFIG", "CHATD_PG_BIN"})
 """Variables of chatd that are no settings: the file of settings, and the folder of PostgreSQL's programs."""

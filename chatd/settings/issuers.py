@@ -25,10 +25,10 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from chatd.settings import Path, Secret, Section, SettingsError, Tokens
-from chatd.settings_reference import Field
-from chatd.settings_secrets import read_secret, refuse_open_file
-from chatd.settings_urls import fetch_problem
+from chatd.settings.model import Path, Secret, Section, SettingsError, Tokens
+from chatd.settings.reference import Field
+from chatd.settings.secrets import read_secret, refuse_open_file
+from chatd.settings.urls import fetch_problem
 
 KEY_ORIGINS: Final = ("jwks_file", "pem_file", "jwks_url", "discovery")
 """What says where an issuer's keys come from; one of them is given."""

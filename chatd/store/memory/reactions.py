@@ -13,7 +13,7 @@ from chatd.records.reactions import Reaction, Tally
 from chatd.store.reacted import SAMPLES, Marks, Reactor
 
 if TYPE_CHECKING:
-    from chatd.store.memory import MemoryDatabase
+    from chatd.store.memory.database import MemoryDatabase
 
 Reacted = dict[tuple[str, bytes], int]
 """The reactions to one message: by person and mark, where the reaction stands in the log."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chatd.settings import Secret, Settings, SettingsError
+from chatd.settings.model import Secret, Settings, SettingsError
 
 CREDENTIAL = "chatd-master-keys"
 """The name under which systemd hands over the master keys (LoadCredential=, systemd.exec(5))."""

@@ -10,8 +10,9 @@ from chatd.interfaces.conversations import IReadingStore
 from chatd.records.logs import KeptMessage, Page
 from chatd.records.reading import Count, Listed, Mark, Moved, Read, Receipts
 from chatd.store.listing import MAX_LOOKED_AT, counted
-from chatd.store.memory import MemoryDatabase, MemoryLog
-from chatd.store.memory_personal import NOTHING_SET, is_archived
+from chatd.store.memory.database import MemoryDatabase
+from chatd.store.memory.log import MemoryLog
+from chatd.store.memory.personal import NOTHING_SET, is_archived
 
 
 @implementer(IReadingStore)

@@ -4,7 +4,7 @@ from typing import Any
 
 from chatd.records.devices import Revocation, RevokeTokens
 from chatd.records.logs import Entry
-from chatd.store.memory_devices import DeviceTables
+from chatd.store.memory.devices import DeviceTables
 
 
 def revoke_tokens(database: Any, effect: RevokeTokens, entry: Entry) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from chatd.settings import Settings, SettingsError
-from chatd.settings_issuers import KEY_ORIGINS
-from chatd.settings_secrets import NOT_SET, reason, refuse_open_file
-from chatd.settings_urls import fetch_problem
+from chatd.settings.issuers import KEY_ORIGINS
+from chatd.settings.model import Settings, SettingsError
+from chatd.settings.secrets import NOT_SET, reason, refuse_open_file
+from chatd.settings.urls import fetch_problem
 
 JSON_BYTES_PER_CHAR = 12
 """The most that one code point takes in JSON: two \\uXXXX escapes (RFC 8259, section 7)."""

@@ -7,7 +7,7 @@ from zope.interface import implementer
 from chatd.interfaces.messages import ISearchStore
 from chatd.records.rosters import Membership
 from chatd.records.search import Finding, FoundAt, Match, Search
-from chatd.store.memory import MemoryDatabase
+from chatd.store.memory.database import MemoryDatabase
 
 
 @implementer(ISearchStore)
