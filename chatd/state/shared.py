@@ -221,6 +221,8 @@ class SharedHub(Hub):
     def _offer(self, user: str, outgoing: Outgoing[LogEvent], comes_in: bool) -> None:
         """Offer a change to all connections of one person, unless they have missed what came before it."""
         conversation = outgoing.event.conversation
+        if outgoing.event.seq <= self.interest.dealt_with(user, conversation):
+            return
         follows = comes_in or self.interest.follows(user, conversation)
         for delivery in [*self._users.get(user, ())]:
             if follows or self._reads(delivery, conversation):
@@ -280,6 +282,10 @@ class SharedHub(Hub):
         if tail is None or roster is None or end <= log.high:
             return
         self._dismiss(log, roster)
+        for user in self._connected(roster.members):
+            if roster.members[user].since > log.high:
+                # What they missed of an earlier stay is no longer theirs to see.
+                self.interest.mark_dealt_with(user, log.name, roster.members[user].since)
         following = [one for one in zip(tail.entries, contents, strict=True) if one[0].seq > log.high]
         if end - log.high > LONGEST_GAP or (following and following[0][0].seq != log.high + 1):
             self._lose_all(log, end)
