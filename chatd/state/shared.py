@@ -254,7 +254,8 @@ class SharedHub(Hub):
         for conversation in conversations:
             log = self.interest.log(conversation)
             if log is not None:
-                log.target = max(log.target, log.high + 1)
+                # Beyond what is being read already: that may have been before there was a reason to look.
+                log.target = max(log.target, log.high) + 1
                 self._want_unless_level(log)
 
     def gaps(self, limit: int) -> list[Gap]:

@@ -108,6 +108,18 @@ def test_who_came_back_is_not_taken_for_gone_by_late_news(hub: SharedHub, group:
     assert hub.interest.follows("carol", "g")
 
 
+def test_a_log_that_is_to_be_checked_is_read_again_if_it_was_being_read(hub: SharedHub, group: Group) -> None:
+    assert settle(hub, connect(hub, "bob", group), 2) == []
+    group.append()
+    hub.hear(News(conversation="g", seq=3))
+    [gap] = hub.gaps(10)
+    hub.check(["g"])
+    tail = Tail(conversation="g", last_seq=3, access=group.roster.access, entries=tuple(group.entries[2:]))
+    hub.fill(gap, tail, [HELLO], group.roster)
+    [again] = hub.gaps(10)
+    assert again.seq == 3
+
+
 def test_a_conversation_that_is_gone_is_not_asked_for_again(hub: SharedHub, group: Group) -> None:
     settle(hub, connect(hub, "bob", group), 2)
     hub.hear(News(conversation="g", seq=3))
