@@ -40,7 +40,7 @@ class ConnectionFactory(WebSocketServerFactory):
     ``jitter`` gives numbers from 0 to 1, which spread the return of clients that are sent away.
     """
 
-    protocol: Any = ConnectionHandler
+    protocol: Any
 
     def __init__(self, gateway: Gateway, jitter: Callable[[], float] = random.random) -> None:
         commands = command_union(gateway.router.declarations)
@@ -55,6 +55,15 @@ class ConnectionFactory(WebSocketServerFactory):
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = gateway.reactor
         self._set_options()
+        self.protocol = self._with_options()
+
+    def _with_options(self) -> type[ConnectionHandler]:
+        """The connection handler with these options as its class's.
+
+        Autobahn would copy them into each connection, and format them all for a line of a log that nobody writes.
+        """
+        options = {name: getattr(self, name) for name in ConnectionHandler.CONFIG_ATTRS}
+        return type(ConnectionHandler.__name__, (ConnectionHandler,), {**options, "CONFIG_ATTRS": ()})
 
     def _set_options(self) -> None:
         limits, timeouts = self.gateway.settings.limits, self.gateway.settings.timeouts
