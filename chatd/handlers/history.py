@@ -102,6 +102,11 @@ class _Part(msgspec.Struct, frozen=True):
     more: bool
 
 
+def _one_page_at_a_time(caller: Caller, ask: GetHistory | Thread | Pins) -> str:
+    """Each takes a connection of the pool and up to some megabytes: on one connection they come one after the other."""
+    return f"history {ask.conversation}"
+
+
 class History:
     """The commands that read messages."""
 
@@ -115,6 +120,7 @@ class History:
         reply=HistoryPage,
         route=Route("GET", "/v1/conversations/{conversation}/history"),
         errors=(Invalid, NotFound),
+        ordered_by=_one_page_at_a_time,
         example={"limit": 20},
     )
     async def get(self, caller: Caller, ask: GetHistory) -> HistoryPage:
@@ -158,6 +164,7 @@ class History:
         reply=MessageList,
         route=Route("GET", "/v1/conversations/{conversation}/messages/{seq}/thread"),
         errors=(Invalid, NotFound),
+        ordered_by=_one_page_at_a_time,
         example={"seq": 1},
     )
     async def thread(self, caller: Caller, ask: Thread) -> MessageList:
@@ -170,6 +177,7 @@ class History:
         reply=MessageList,
         route=Route("GET", "/v1/conversations/{conversation}/pins"),
         errors=(Invalid, NotFound),
+        ordered_by=_one_page_at_a_time,
     )
     async def pins(self, caller: Caller, ask: Pins) -> MessageList:
         """Read what is pinned."""

@@ -96,7 +96,7 @@ def test_who_asks_and_does_not_read_the_answers_is_told_to_read_faster_and_close
     with alice.connect() as hers:
         Sender(hers, bob.name, text=LARGE).send(range(500))
         conversation = hers.ask("conversation.list")["conversations"][0]["conversation"]
-    with patient.bounded_memory(growth=2 * GROWTH), bob.raw(receive_buffer=NARROW) as greedy:
+    with patient.bounded_memory(growth=GROWTH), bob.raw(receive_buffer=NARROW) as greedy:
         asked = ({"id": id, "type": "history.get", "conversation": conversation, "limit": 500} for id in range(400))
         greedy.send(b"".join(frame(TEXT, json.dumps(one).encode()) for one in asked))
         wait_for(lambda: f"{bob.name} does not read: closing" in patient.log)
