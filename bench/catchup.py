@@ -1,5 +1,6 @@
 """What somebody who was away gets per second, beside Autobahn pushing as many texts of that size."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def _write(stage: Stage, server: Chatd, dsn: str) -> None:
     check_stored(dsn, sum(lane.sent for lane in lanes))
 
 
-class _Reading:
+class _Reading(ABC):
     """One connection that counts what comes until ``done``."""
 
     def __init__(self, connection: Connection) -> None:
@@ -110,9 +111,9 @@ class _Reading:
         self.bytes += len(batch.data) - len(batch.rest)
         self.take(batch.data, batch.spans)
 
+    @abstractmethod
     def take(self, data: bytes, spans: list[tuple[int, int]]) -> None:
         """Count these messages."""
-        raise NotImplementedError
 
 
 class _Resuming(_Reading):

@@ -74,7 +74,7 @@ def test_the_programs_do_not_see_what_our_environment_says_of_postgresql_and_lan
 
 
 def test_root_keeps_its_state_outside_of_its_home_and_others_where_xdg_says():
-    assert default_state_folder(0, {"XDG_STATE_HOME": "/root/state"}) == ROOT_STATE_FOLDER
+    assert default_state_folder(0, {"XDG_STATE_HOME": "/x/state"}) == ROOT_STATE_FOLDER
     assert default_state_folder(1000, {"XDG_STATE_HOME": "/x/state"}) == Path("/x/state/chatd")
     for useless in ({}, {"XDG_STATE_HOME": ""}, {"XDG_STATE_HOME": "relative"}):
         assert default_state_folder(1000, useless) == Path.home() / ".local/state/chatd"
