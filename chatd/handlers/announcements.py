@@ -12,17 +12,15 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.group_changes import ordered_by_group
 from chatd.handlers.group_readers import GroupReaders
 from chatd.handlers.kinds import draft
-from chatd.handlers.messages import MESSAGE, MessageContent, MessageCreated, PageSize, Sent, Sizes
+from chatd.handlers.messages import MESSAGE, MessageContent, MessageCreated, PageSize, Sent, Sizes, sent
 from chatd.handlers.rights import Action, check_may
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.conversations import IAnnouncementStore
 from chatd.interfaces.log import ILog
-from chatd.records.logs import Appended
 from chatd.records.reading import MustRead
 from chatd.records.rosters import Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
-from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Done, Reply, Route, command
 from chatd.wire.events import EphemeralEvent
 from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Text, UserId
@@ -136,7 +134,7 @@ class Announcements:
         content = MessageContent(
             text=post.text, metadata=post.metadata, mentions=mentions, announcement=True, must_read=post.must_read
         )
-        return _sent(
+        return sent(
             self._log.append(
                 draft(
                     MESSAGE,
@@ -193,13 +191,3 @@ class Announcements:
             read=read,
             members=group.member_count,
         )
-
-
-async def _sent(committed: Awaitable[Appended]) -> Sent:
-    appended = await committed
-    return Sent(
-        message_id=message_id(appended.conversation, appended.seq),
-        conversation=appended.conversation,
-        seq=appended.seq,
-        time=appended.time,
-    )

@@ -11,7 +11,7 @@ import msgspec
 from chatd.errors import Conflict, Forbidden, Invalid
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.devices import IDeviceStore
 from chatd.interfaces.log import ILog
@@ -207,6 +207,6 @@ class Devices:
         )
 
     async def _ended(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
+        done = await changed(committed)
         self._bus.signal(TokensRevoked())
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done

@@ -17,7 +17,7 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.group_notices import CONVERSATION_JOINED, MembershipContent
 from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.conversations import IGroupStore
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.people import IRelations
@@ -173,16 +173,11 @@ class GroupChanges:
     async def hand_on(self, change: Draft, refusal: ChatdError | None = None) -> Awaitable[Changed]:
         """Put it into the log. A ``refusal`` is raised unless the change was made before."""
         if refusal is None:
-            return _changed(self._log.append(change))
+            return changed(self._log.append(change))
         [verdict] = await self._store.repeats([change])
         if isinstance(verdict, Appended):
-            return _changed(_at_once(verdict))
+            return changed(_at_once(verdict))
         raise verdict or refusal
-
-
-async def _changed(committed: Awaitable[Appended]) -> Changed:
-    appended = await committed
-    return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
 
 
 async def _at_once(appended: Appended) -> Appended:

@@ -8,10 +8,10 @@ from chatd.errors import ChatdError, Conflict, Invalid, NotFound, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.messages import MessageId
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.handlers.seen import refusing, seen
 from chatd.interfaces.log import ILog, ILogStore
-from chatd.records.logs import Appended, Entry
+from chatd.records.logs import Entry
 from chatd.records.personal import Hiding
 from chatd.records.rosters import unrestricted
 from chatd.state.authors import Authors
@@ -98,7 +98,7 @@ class Hidden:
         refusal = await self._refusal(caller.user, ask)
         roster = queue_roster(caller.user)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        return self._changed(
+        return changed(
             self._log.append(
                 draft(
                     HIDDEN,
@@ -121,7 +121,3 @@ class Hidden:
         if message is None:
             return NotFound()
         return Unchanged() if message.entry.hidden else None
-
-    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)

@@ -106,6 +106,17 @@ class Sent(Reply, frozen=True, kw_only=True):
     time: datetime
 
 
+async def sent(committed: Awaitable[Appended]) -> Sent:
+    """The reply, once the message is committed."""
+    appended = await committed
+    return Sent(
+        message_id=message_id(appended.conversation, appended.seq),
+        conversation=appended.conversation,
+        seq=appended.seq,
+        time=appended.time,
+    )
+
+
 def _may_post(
     user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
 ) -> Roster:
@@ -200,7 +211,7 @@ class Messages:
             mentions=mentions,
             forwarded_from=forwarded_from,
         )
-        return self._sent(
+        return sent(
             self._log.append(
                 draft(
                     MESSAGE,
@@ -227,12 +238,3 @@ class Messages:
         if send.to is not None:
             return await self._opening.direct(caller.user, send.to)
         return await self._directory.roster(str(send.conversation))
-
-    async def _sent(self, committed: Awaitable[Appended]) -> Sent:
-        appended = await committed
-        return Sent(
-            message_id=message_id(appended.conversation, appended.seq),
-            conversation=appended.conversation,
-            seq=appended.seq,
-            time=appended.time,
-        )

@@ -14,7 +14,7 @@ from msgspec import Meta
 from chatd.errors import ChatdError, Conflict, Invalid, NotFound, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.conversations import IReadingStore
 from chatd.interfaces.log import ILog
 from chatd.records.logs import Entry
@@ -267,21 +267,22 @@ class PersonalSettings:
             refused = refusal(view)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
         setting = PersonalSetting(user=caller.user, conversation=ask.conversation, change=change, until=until)
-        appended = await self._log.append(
-            draft(
-                kind,
-                SettingContent(about=ask.conversation, until=until),
-                conversation=event_queue(caller.user),
-                author=caller.user,
-                client_id=ask.client_id,
-                key=key,
-                roster=queue_roster(caller.user),
-                decide=partial(_decided, refused),
-                begins=True,
-                effects=(setting,),
+        return await changed(
+            self._log.append(
+                draft(
+                    kind,
+                    SettingContent(about=ask.conversation, until=until),
+                    conversation=event_queue(caller.user),
+                    author=caller.user,
+                    client_id=ask.client_id,
+                    key=key,
+                    roster=queue_roster(caller.user),
+                    decide=partial(_decided, refused),
+                    begins=True,
+                    effects=(setting,),
+                )
             )
         )
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
 
 
 def _in_utc(time: datetime | None) -> datetime | None:

@@ -12,12 +12,12 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.emojis import check_emoji, mark_of
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageId, PageSize
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.handlers.rights import check_unmuted
 from chatd.handlers.seen import seen
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.messages import IReactionStore
-from chatd.records.logs import Appended, Entry, MessageState, Revision
+from chatd.records.logs import Entry, MessageState, Revision
 from chatd.records.reactions import CheckReaction, Reaction
 from chatd.records.rosters import Roster
 from chatd.state.authors import SERVER, Authors
@@ -224,7 +224,7 @@ class Reactions:
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        return self._changed(
+        return changed(
             self._log.append(
                 draft(
                     kind,
@@ -240,10 +240,6 @@ class Reactions:
                 )
             )
         )
-
-    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
 
     @command(
         ListReactions,

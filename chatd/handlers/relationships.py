@@ -11,7 +11,7 @@ from chatd.errors import Conflict, Forbidden, Invalid, OutcomeUnknown, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.messages import PageSize
-from chatd.handlers.revisions import Changed, NoContent
+from chatd.handlers.revisions import Changed, NoContent, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.people import IRelationStore
@@ -303,12 +303,12 @@ class Relationships:
         """``apart``: those of whom other workers have to read anew who is apart from them, before anybody is replied
         to, and also where it is not known whether that has changed."""
         try:
-            appended = await committed
+            done = await changed(committed)
         except OutcomeUnknown:
             self._tell_workers(apart)
             raise
         self._tell_workers(apart)
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done
 
     def _tell_workers(self, apart: tuple[str, ...]) -> None:
         if apart:

@@ -147,6 +147,12 @@ class Changed(Reply, frozen=True, kw_only=True):
     time: datetime
 
 
+async def changed(committed: Awaitable[Appended]) -> Changed:
+    """The reply, once the change is committed."""
+    appended = await committed
+    return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+
+
 class Versions(Command, frozen=True, kw_only=True, tag="message.versions"):
     """``seq`` is where the message stands."""
 
@@ -302,7 +308,7 @@ class Revisions:
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
         key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        return self._changed(
+        return changed(
             self._log.append(
                 draft(
                     kind,
@@ -318,10 +324,6 @@ class Revisions:
                 )
             )
         )
-
-    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
 
     @command(
         Versions,

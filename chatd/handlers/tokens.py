@@ -12,7 +12,7 @@ from msgspec import Meta
 from chatd.errors import Conflict, Forbidden, Invalid, Unauthorized, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.tokens import ITokenReader
@@ -169,9 +169,9 @@ class Tokens:
         )
 
     async def _done(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
+        done = await changed(committed)
         self._bus.signal(TokensRevoked())
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done
 
 
 def _check(ask: RevokeToken) -> None:
