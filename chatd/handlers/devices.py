@@ -10,7 +10,7 @@ import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
+from chatd.handlers.kinds import Content, Kind, draft, told_as
 from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.devices import IDeviceStore
@@ -44,16 +44,6 @@ class OtherDevicesEnded(LogEvent, frozen=True, kw_only=True, omit_defaults=True,
     unreadable: bool = False
 
 
-def _ended(entry: Entry, content: DeviceContent | None) -> LogEvent:
-    return DeviceEnded(
-        conversation=entry.conversation,
-        seq=entry.seq,
-        time=entry.time,
-        device=content.device if content else None,
-        unreadable=content is None,
-    )
-
-
 def _others_ended(entry: Entry, content: DeviceContent | None) -> LogEvent:
     return OtherDevicesEnded(
         conversation=entry.conversation,
@@ -64,7 +54,7 @@ def _others_ended(entry: Entry, content: DeviceContent | None) -> LogEvent:
     )
 
 
-ENDED = Kind("device.ended", DeviceContent, _ended)
+ENDED = Kind("device.ended", DeviceContent, told_as(DeviceEnded, author=None))
 OTHERS_ENDED = Kind("device.others_ended", DeviceContent, _others_ended)
 
 

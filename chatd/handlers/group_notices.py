@@ -6,8 +6,7 @@
 from datetime import datetime
 from typing import Literal
 
-from chatd.handlers.group_events import told_as
-from chatd.handlers.kinds import Content, Kind
+from chatd.handlers.kinds import Content, Kind, told_as
 from chatd.wire.events import LogEvent
 from chatd.wire.types import ConversationId, UserId
 

@@ -10,7 +10,7 @@ from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Uncha
 from chatd.handlers import rosters
 from chatd.handlers.caller import Caller
 from chatd.handlers.group_changes import GroupChanges, Notice, ordered_by_group
-from chatd.handlers.group_events import JOINED, MemberJoined, PictureUrl, PlainContent
+from chatd.handlers.group_events import JOINED, MemberJoined, PictureUrl
 from chatd.handlers.group_notices import (
     DECLINED,
     INVITED,
@@ -23,6 +23,7 @@ from chatd.handlers.group_notices import (
 )
 from chatd.handlers.group_profiles import GroupProfiles
 from chatd.handlers.group_readers import GroupReaders
+from chatd.handlers.kinds import NoContent
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action
@@ -154,7 +155,7 @@ class Invitations:
     async def accept(self, caller: Caller, accept: AcceptInvitation) -> Awaitable[Changed]:
         """Become a member of a group that one is invited to."""
         decide = partial(rosters.accepted, caller.user, self._changes.now(), self._limits)
-        return await self._changes.in_group(caller, accept, JOINED, PlainContent(), decide)
+        return await self._changes.in_group(caller, accept, JOINED, NoContent(), decide)
 
     @command(
         DeclineInvitation,

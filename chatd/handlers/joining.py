@@ -12,7 +12,7 @@ from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Uncha
 from chatd.handlers import rosters
 from chatd.handlers.caller import Caller
 from chatd.handlers.group_changes import GroupChanges, Notice, ordered_by_group, welcomes
-from chatd.handlers.group_events import ADDED, JOINED, MemberAdded, MemberJoined, PlainContent, UsersContent
+from chatd.handlers.group_events import ADDED, JOINED, MemberAdded, MemberJoined, UsersContent
 from chatd.handlers.group_notices import (
     CANCELLED,
     DENIED,
@@ -25,7 +25,7 @@ from chatd.handlers.group_notices import (
     RequestContent,
 )
 from chatd.handlers.group_readers import GroupReaders
-from chatd.handlers.kinds import Content, Kind
+from chatd.handlers.kinds import Content, Kind, NoContent
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, allows
@@ -140,7 +140,7 @@ class Joining:
         asked = _Asked(command="join.request", conversation=request.conversation, text=request.text)
         if group.rules.joining == "open":
             decide = partial(rosters.joined, caller.user, self._limits)
-            changed = await self._changes.in_group(caller, request, JOINED, PlainContent(), decide, asked=asked)
+            changed = await self._changes.in_group(caller, request, JOINED, NoContent(), decide, asked=asked)
         else:
             content = RequestContent(group=request.conversation, user=caller.user, text=request.text)
             decide = partial(rosters.asking, caller.user, self._changes.now(), self._limits)

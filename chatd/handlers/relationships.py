@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, OutcomeUnknown, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
+from chatd.handlers.kinds import Content, Kind, NoContent, draft, told_as
 from chatd.handlers.messages import PageSize
-from chatd.handlers.revisions import Changed, NoContent, changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.people import IRelationStore
@@ -63,27 +63,14 @@ class UserFollowed(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
     by: UserId
 
 
-def _about(event: type[AboutSomebody]) -> Callable[[Entry, OtherContent | None], LogEvent]:
-    def tell(entry: Entry, content: OtherContent | None) -> LogEvent:
-        return event(
-            conversation=entry.conversation,
-            seq=entry.seq,
-            time=entry.time,
-            user=content.user if content else None,
-            unreadable=content is None,
-        )
-
-    return tell
-
-
 def _followed_event(entry: Entry, content: NoContent | None) -> LogEvent:
     return UserFollowed(conversation=entry.conversation, seq=entry.seq, time=entry.time, by=entry.author)
 
 
-FOLLOWING_ADDED = Kind("following.added", OtherContent, _about(FollowingAdded))
-FOLLOWING_REMOVED = Kind("following.removed", OtherContent, _about(FollowingRemoved))
-BLOCK_ADDED = Kind("block.added", OtherContent, _about(BlockAdded))
-BLOCK_REMOVED = Kind("block.removed", OtherContent, _about(BlockRemoved))
+FOLLOWING_ADDED = Kind("following.added", OtherContent, told_as(FollowingAdded, author=None))
+FOLLOWING_REMOVED = Kind("following.removed", OtherContent, told_as(FollowingRemoved, author=None))
+BLOCK_ADDED = Kind("block.added", OtherContent, told_as(BlockAdded, author=None))
+BLOCK_REMOVED = Kind("block.removed", OtherContent, told_as(BlockRemoved, author=None))
 FOLLOWED = Kind("user.followed", NoContent, _followed_event)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, Reader, draft
+from chatd.handlers.kinds import Content, Kind, NoContent, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
 from chatd.handlers.revising import Check, deleted, deletes_own, edited, may_alter, pinned, removed, unpinned
 from chatd.handlers.rights import Action, check_may_in_group, check_posts
@@ -22,10 +22,6 @@ from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
 from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Seq, Text, UserId
-
-
-class NoContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """Sealed where a change is all there is to say."""
 
 
 class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.edited"):

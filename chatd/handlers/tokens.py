@@ -11,14 +11,14 @@ from msgspec import Meta
 
 from chatd.errors import Conflict, Forbidden, Invalid, Unauthorized, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
+from chatd.handlers.kinds import Content, Kind, draft, told_as
 from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.tokens import ITokenReader
 from chatd.records.base import Effect
 from chatd.records.devices import EndDevices, RevokeTokens, TokensRevoked
-from chatd.records.logs import Appended, Entry
+from chatd.records.logs import Appended
 from chatd.security.scopes import REVOKE
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue
@@ -49,19 +49,7 @@ class Revoked(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="toke
     unreadable: bool = False
 
 
-def _revoked(entry: Entry, content: RevokedContent | None) -> LogEvent:
-    return Revoked(
-        conversation=entry.conversation,
-        seq=entry.seq,
-        time=entry.time,
-        device=content.device if content else None,
-        token_id=content.token_id if content else None,
-        issued_until=content.issued_until if content else None,
-        unreadable=content is None,
-    )
-
-
-REVOKED = Kind("token.revoked", RevokedContent, _revoked)
+REVOKED = Kind("token.revoked", RevokedContent, told_as(Revoked, author=None))
 
 
 class RevokeToken(Command, frozen=True, kw_only=True, tag="token.revoke"):
