@@ -139,10 +139,9 @@ class Announcements:
                 draft(
                     MESSAGE,
                     content,
-                    conversation=post.conversation,
                     author=caller.user,
                     client_id=post.client_id,
-                    key=self._authors.known(caller.user) or await self._authors.writing(caller.user),
+                    key=await self._authors.writing(caller.user),
                     roster=await self._directory.roster(post.conversation),
                     decide=partial(_may_announce, caller.user, self._now(), mentions),
                     effects=(MustRead(),) if post.must_read else (),

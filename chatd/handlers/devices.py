@@ -170,17 +170,15 @@ class Devices:
         self, caller: Caller, client_id: str, kind: Kind, named: str, *, device: str | None
     ) -> Awaitable[Changed]:
         now = self._now().timestamp()
-        roster = queue_roster(caller.user)
         return self._ended(
             self._log.append(
                 draft(
                     kind,
                     DeviceContent(device=named),
-                    conversation=roster.conversation,
                     author=caller.user,
                     client_id=client_id,
                     key=await self._authors.writing(caller.user),
-                    roster=roster,
+                    roster=queue_roster(caller.user),
                     begins=True,
                     effects=(
                         EndDevices(

@@ -27,7 +27,6 @@ from chatd.records.rosters import Decide, Roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
-from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 
 
@@ -87,7 +86,7 @@ class GroupChanges:
 
     async def key(self, user: str) -> AuthorKey:
         """What ``user`` writes with."""
-        return self._authors.known(user) or await self._authors.writing(user)
+        return await self._authors.writing(user)
 
     async def profile(self, conversation: str, user: str) -> GroupProfile:
         """What a group is called at present."""
@@ -130,7 +129,6 @@ class GroupChanges:
         change = draft(
             kind,
             content,
-            conversation=ask.conversation,
             author=caller.user,
             client_id=ask.client_id,
             key=key,
@@ -158,7 +156,6 @@ class GroupChanges:
         change = draft(
             kind,
             content,
-            conversation=event_queue(caller.user),
             author=caller.user,
             client_id=ask.client_id,
             key=key,
@@ -190,7 +187,6 @@ def noticed(caller: Caller, client_id: str, key: AuthorKey, notices: Iterable[No
         draft(
             notice.kind,
             notice.content,
-            conversation=event_queue(notice.user),
             author=caller.user,
             client_id=client_id,
             key=key,

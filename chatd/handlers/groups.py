@@ -202,7 +202,6 @@ class Groups:
         change = draft(
             GROUP_CREATED,
             content,
-            conversation=conversation,
             author=caller.user,
             client_id=create.client_id,
             key=key,
@@ -260,7 +259,6 @@ class Groups:
         change = draft(
             GROUP_UPDATED,
             after,
-            conversation=update.conversation,
             author=caller.user,
             client_id=update.client_id,
             key=key,

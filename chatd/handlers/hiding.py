@@ -96,18 +96,16 @@ class Hidden:
         event stand in the caller's event queue.
         """
         refusal = await self._refusal(caller.user, ask)
-        roster = queue_roster(caller.user)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        key = await self._authors.writing(caller.user)
         return changed(
             self._log.append(
                 draft(
                     HIDDEN,
                     HiddenContent(conversation=ask.conversation, seq=ask.seq),
-                    conversation=roster.conversation,
                     author=caller.user,
                     client_id=ask.client_id,
                     key=key,
-                    roster=roster,
+                    roster=queue_roster(caller.user),
                     decide=refusing(refusal) if refusal else unrestricted,
                     begins=refusal is None,
                     effects=(Hiding(conversation=ask.conversation, seq=ask.seq),),

@@ -66,7 +66,6 @@ def draft(
     kind: Kind,
     content: Content,
     *,
-    conversation: str,
     author: str,
     client_id: str,
     key: AuthorKey,
@@ -74,12 +73,14 @@ def draft(
     asked: Content | None = None,
     **more: Any,
 ) -> Draft:
-    """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask.
+    """Seal ``content`` for its place in the log that ``roster`` is of.
+
+    The digest covers the kind and the conversation too: they are part of the ask.
 
     ``asked`` is the whole ask, its command and conversation included, where the rest may come out otherwise for a
     repeat. ``more`` are the draft's other fields; a revision's target is part of the ask as well.
     """
-    plaintext = _encode(content)
+    plaintext, conversation = _encode(content), roster.conversation
     ask = b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), plaintext)
     if asked is not None:
         ask = b"\0%b" % _encode(asked)

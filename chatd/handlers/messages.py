@@ -202,7 +202,7 @@ class Messages:
         """Send a message that may not be the caller's own words. ``decide`` stands for the rules of sending."""
         self._check(send)
         roster = await self._roster(caller, send)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        key = await self._authors.writing(caller.user)
         mentions = tuple(dict.fromkeys(send.mentions))
         content = MessageContent(
             text=send.text,
@@ -216,7 +216,6 @@ class Messages:
                 draft(
                     MESSAGE,
                     content,
-                    conversation=roster.conversation,
                     author=caller.user,
                     client_id=send.client_id,
                     key=key,

@@ -97,7 +97,6 @@ class Opening:
             draft(
                 CREATED,
                 content,
-                conversation=event_queue(member),
                 author=user,
                 client_id=conversation,
                 key=key,

@@ -257,7 +257,7 @@ class PersonalSettings:
             refused = Invalid("`conversation` is the event queue, of which there is nothing to set.")
         else:
             refused = refusal(view)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        key = await self._authors.writing(caller.user)
         about = ask.conversation
         content = SettingContent(about=about) if until is None else MuteContent(about=about, until=until)
         setting = PersonalSetting(user=caller.user, conversation=about, change=change, until=until)
@@ -266,7 +266,6 @@ class PersonalSettings:
                 draft(
                     kind,
                     content,
-                    conversation=event_queue(caller.user),
                     author=caller.user,
                     client_id=ask.client_id,
                     key=key,

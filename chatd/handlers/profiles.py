@@ -152,16 +152,14 @@ class Profiles:
         content = ProfileContent(
             name=update.name or "", avatar_url=update.avatar_url or "", metadata=dict(update.metadata)
         )
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        queue = queue_roster(caller.user)
+        key = await self._authors.writing(caller.user)
         change = draft(
             PROFILE,
             content,
-            conversation=queue.conversation,
             author=caller.user,
             client_id=update.client_id,
             key=key,
-            roster=queue,
+            roster=queue_roster(caller.user),
             begins=True,
             effects=(ProfileGiven(),),
         )

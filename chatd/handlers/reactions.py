@@ -207,7 +207,7 @@ class Reactions:
 
     async def _mark(self, conversation: str, seq: int, emoji: str) -> bytes:
         check_emoji(emoji)
-        key = self._authors.known(SERVER) or await self._authors.writing(SERVER)
+        key = await self._authors.writing(SERVER)
         return mark_of(key, conversation, seq, emoji)
 
     def _may_add(self, mark: bytes, own: Collection[bytes], all: Collection[bytes]) -> None:
@@ -223,13 +223,12 @@ class Reactions:
         self, caller: Caller, ask: AddReaction | RemoveReaction, kind: Kind, mark: bytes, check: CheckReaction
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        key = await self._authors.writing(caller.user)
         return changed(
             self._log.append(
                 draft(
                     kind,
                     ReactionContent(emoji=ask.emoji),
-                    conversation=ask.conversation,
                     author=caller.user,
                     client_id=ask.client_id,
                     key=key,

@@ -268,16 +268,14 @@ class Relationships:
     ) -> Awaitable[Changed]:
         if ask.user == caller.user:
             raise Invalid("`user` is yourself.")
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        queue = queue_roster(caller.user)
+        key = await self._authors.writing(caller.user)
         change = draft(
             kind,
             OtherContent(user=ask.user),
-            conversation=queue.conversation,
             author=caller.user,
             client_id=ask.client_id,
             key=key,
-            roster=queue,
+            roster=queue_roster(caller.user),
             begins=True,
             relating=Relating(other=ask.user, relate=relate),
             elsewhere=() if blocking is None else (_elsewhere(caller.user, ask.user, blocking),),
@@ -347,13 +345,11 @@ def _elsewhere(user: str, other: str, blocking: bool) -> Elsewhere:
 
 
 def _notice(user: str, ask: Changing, key: AuthorKey) -> Draft:
-    queue = queue_roster(ask.user)
     return draft(
         FOLLOWED,
         NoContent(),
-        conversation=queue.conversation,
         author=user,
         client_id=ask.client_id,
         key=key,
-        roster=queue,
+        roster=queue_roster(ask.user),
     )

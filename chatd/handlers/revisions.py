@@ -303,13 +303,12 @@ class Revisions:
         mentions: tuple[str, ...] = (),
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        key = await self._authors.writing(caller.user)
         return changed(
             self._log.append(
                 draft(
                     kind,
                     content,
-                    conversation=ask.conversation,
                     author=caller.user,
                     client_id=ask.client_id,
                     key=key,

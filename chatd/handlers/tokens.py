@@ -21,7 +21,6 @@ from chatd.records.devices import EndDevices, RevokeTokens, TokensRevoked
 from chatd.records.logs import Appended
 from chatd.security.scopes import REVOKE
 from chatd.state.authors import Authors
-from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 from chatd.wire.commands import Command, Route, command
 from chatd.wire.events import LogEvent
@@ -145,7 +144,6 @@ class Tokens:
                 draft(
                     REVOKED,
                     content,
-                    conversation=event_queue(user),
                     author=caller.user,
                     client_id=client_id,
                     key=await self._authors.writing(caller.user),
