@@ -147,11 +147,16 @@ class GroupChanges:
         content: Content,
         decide: Decide,
         *,
-        notices: Iterable[Notice] = (),
+        others: Iterable[str],
+        told: Content | None = None,
         refusal: ChatdError | None = None,
         **more: Any,
     ) -> Awaitable[Changed]:
-        """Hand on a change of the group's roster that stands in the caller's event queue."""
+        """Hand on a change of the group's roster that stands in the caller's event queue.
+
+        It stands in the queues of ``others`` too: with the same content, unless they are ``told`` more.
+        """
+        notices = [Notice(user=user, kind=kind, content=told or content) for user in others]
         key = await self.key(caller.user)
         change = draft(
             kind,

@@ -9,7 +9,7 @@ import msgspec
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers import rosters
 from chatd.handlers.caller import Caller
-from chatd.handlers.group_changes import GroupChanges, Notice, ordered_by_group
+from chatd.handlers.group_changes import GroupChanges, ordered_by_group
 from chatd.handlers.group_events import JOINED, MemberJoined, PictureUrl
 from chatd.handlers.group_notices import (
     DECLINED,
@@ -138,7 +138,8 @@ class Invitations:
             INVITED,
             content,
             partial(rosters.invited, caller.user, invite.user, now, expires_at, self._limits),
-            notices=[Notice(user=invite.user, kind=INVITED, content=told)],
+            others=[invite.user],
+            told=told,
             refusal=refusal,
         )
 
@@ -172,9 +173,9 @@ class Invitations:
         content = AskContent(group=decline.conversation, user=caller.user)
         group = await self._store.group(decline.conversation, caller.user)
         one = None if group is None else group.membership
-        told = [] if one is None or one.by is None else [Notice(user=one.by, kind=DECLINED, content=content)]
+        others = [] if one is None or one.by is None else [one.by]
         decide = partial(rosters.declined, caller.user, self._changes.now())
-        return await self._changes.beside(caller, decline, DECLINED, content, decide, notices=told)
+        return await self._changes.beside(caller, decline, DECLINED, content, decide, others=others)
 
     @command(
         RevokeInvitation,
@@ -189,14 +190,8 @@ class Invitations:
     async def revoke(self, caller: Caller, revoke: RevokeInvitation) -> Awaitable[Changed]:
         """Take an invitation back: one's own, or as an admin anybody's. The invited is told."""
         content = AskContent(group=revoke.conversation, user=revoke.user)
-        return await self._changes.beside(
-            caller,
-            revoke,
-            REVOKED,
-            content,
-            partial(rosters.revoked, caller.user, revoke.user, self._changes.now()),
-            notices=[Notice(user=revoke.user, kind=REVOKED, content=content)],
-        )
+        decide = partial(rosters.revoked, caller.user, revoke.user, self._changes.now())
+        return await self._changes.beside(caller, revoke, REVOKED, content, decide, others=[revoke.user])
 
     @command(
         ListInvitations,
