@@ -13,7 +13,7 @@ from chatd.handlers.group_changes import ordered_by_group
 from chatd.handlers.group_readers import GroupReaders
 from chatd.handlers.kinds import draft
 from chatd.handlers.messages import MESSAGE, MessageContent, MessageCreated, PageSize, Sent, Sizes, sent
-from chatd.handlers.rights import Action, check_may
+from chatd.handlers.rights import Action, check_may, check_unmuted
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.conversations import IAnnouncementStore
 from chatd.interfaces.log import ILog
@@ -82,9 +82,8 @@ class ReaderPage(Reply, frozen=True, kw_only=True):
 
 def _may_announce(user: str, at: datetime, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.rosters.Decide`."""
-    muted_until = check_may(Action.ANNOUNCE, roster, user).muted_until
-    if muted_until is not None and at < muted_until:
-        raise Forbidden(f"You are muted here until {muted_until.isoformat()}.")
+    check_may(Action.ANNOUNCE, roster, user)
+    check_unmuted(roster, user, at)
     check_mentions(roster, mentions)
     return roster
 

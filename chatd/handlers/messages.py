@@ -117,16 +117,23 @@ async def sent(committed: Awaitable[Appended]) -> Sent:
     )
 
 
-def _may_post(
-    user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
-) -> Roster:
-    """See :data:`~chatd.records.rosters.Decide`."""
+def check_speaks(
+    roster: Roster, user: str, at: datetime, reply_to: int | None = None, mentions: tuple[str, ...] = ()
+) -> None:
+    """Raise NotFound, Forbidden or Invalid unless ``user`` may say something here, in reply to that, to these."""
     check_sees(roster, user, reply_to)
     check_posts(roster, user, at)
     check_unblocked(roster)
     check_mentions(roster, mentions)
     if roster.kind == "queue":
         raise Forbidden("The event queue is written by the server alone.")
+
+
+def _may_post(
+    user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
+) -> Roster:
+    """See :data:`~chatd.records.rosters.Decide`."""
+    check_speaks(roster, user, at, reply_to, mentions)
     return roster
 
 

@@ -6,7 +6,6 @@ devices, and is caught up with; nobody else hears of it.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
@@ -15,11 +14,12 @@ from chatd.errors import ChatdError, Conflict, Invalid, NotFound, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft, told_as
 from chatd.handlers.revisions import Changed, changed
+from chatd.handlers.seen import refusing
 from chatd.interfaces.conversations import IReadingStore
 from chatd.interfaces.log import ILog
 from chatd.records.personal import PersonalChange, PersonalSetting
 from chatd.records.reading import Listed
-from chatd.records.rosters import Roster
+from chatd.records.rosters import unrestricted
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
@@ -270,7 +270,7 @@ class PersonalSettings:
                     client_id=ask.client_id,
                     key=key,
                     roster=queue_roster(caller.user),
-                    decide=partial(_decided, refused),
+                    decide=refusing(refused) if refused else unrestricted,
                     begins=True,
                     effects=(setting,),
                 )
@@ -287,10 +287,3 @@ def _in_utc(time: datetime | None) -> datetime | None:
 
 def _unless(sensible: bool) -> Unchanged | None:
     return None if sensible else Unchanged()
-
-
-def _decided(refused: ChatdError | None, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.rosters.Decide`."""
-    if refused is not None:
-        raise refused
-    return roster
