@@ -133,21 +133,18 @@ class Announcements:
         content = MessageContent(
             text=post.text, metadata=post.metadata, mentions=mentions, announcement=True, must_read=post.must_read
         )
-        return sent(
-            self._log.append(
-                draft(
-                    MESSAGE,
-                    content,
-                    author=caller.user,
-                    client_id=post.client_id,
-                    key=await self._authors.writing(caller.user),
-                    roster=await self._directory.roster(post.conversation),
-                    decide=partial(_may_announce, caller.user, self._now(), mentions),
-                    effects=(MustRead(),) if post.must_read else (),
-                    mentions=mentions,
-                )
-            )
+        message = draft(
+            MESSAGE,
+            content,
+            author=caller.user,
+            client_id=post.client_id,
+            key=await self._authors.writing(caller.user),
+            roster=await self._directory.roster(post.conversation),
+            decide=partial(_may_announce, caller.user, self._now(), mentions),
+            effects=(MustRead(),) if post.must_read else (),
+            mentions=mentions,
         )
+        return sent(self._log.append(message))
 
     @command(
         Confirm,

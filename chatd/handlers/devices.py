@@ -170,29 +170,26 @@ class Devices:
         self, caller: Caller, client_id: str, kind: Kind, named: str, *, device: str | None
     ) -> Awaitable[Changed]:
         now = self._now().timestamp()
-        return self._ended(
-            self._log.append(
-                draft(
-                    kind,
-                    DeviceContent(device=named),
-                    author=caller.user,
-                    client_id=client_id,
-                    key=await self._authors.writing(caller.user),
-                    roster=queue_roster(caller.user),
-                    begins=True,
-                    effects=(
-                        EndDevices(
-                            user=caller.user,
-                            device=device,
-                            kept=caller.device,
-                            spared=None if device == caller.device else caller.token_id,
-                            issued_until=now,
-                            kept_until=now + self._kept_seconds,
-                        ),
-                    ),
-                )
-            )
+        change = draft(
+            kind,
+            DeviceContent(device=named),
+            author=caller.user,
+            client_id=client_id,
+            key=await self._authors.writing(caller.user),
+            roster=queue_roster(caller.user),
+            begins=True,
+            effects=(
+                EndDevices(
+                    user=caller.user,
+                    device=device,
+                    kept=caller.device,
+                    spared=None if device == caller.device else caller.token_id,
+                    issued_until=now,
+                    kept_until=now + self._kept_seconds,
+                ),
+            ),
         )
+        return self._ended(self._log.append(change))
 
     async def _ended(self, committed: Awaitable[Appended]) -> Changed:
         done = await changed(committed)

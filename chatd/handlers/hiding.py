@@ -97,21 +97,18 @@ class Hidden:
         """
         refusal = await self._refusal(caller.user, ask)
         key = await self._authors.writing(caller.user)
-        return changed(
-            self._log.append(
-                draft(
-                    HIDDEN,
-                    HiddenContent(conversation=ask.conversation, seq=ask.seq),
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=queue_roster(caller.user),
-                    decide=refusing(refusal) if refusal else unrestricted,
-                    begins=refusal is None,
-                    effects=(Hiding(conversation=ask.conversation, seq=ask.seq),),
-                )
-            )
+        change = draft(
+            HIDDEN,
+            HiddenContent(conversation=ask.conversation, seq=ask.seq),
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=queue_roster(caller.user),
+            decide=refusing(refusal) if refusal else unrestricted,
+            begins=refusal is None,
+            effects=(Hiding(conversation=ask.conversation, seq=ask.seq),),
         )
+        return changed(self._log.append(change))
 
     async def _refusal(self, user: str, ask: Hide) -> ChatdError | None:
         """What is read stays true: messages do not go away, and what was hidden is not shown again."""

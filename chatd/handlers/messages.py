@@ -218,22 +218,19 @@ class Messages:
             mentions=mentions,
             forwarded_from=forwarded_from,
         )
-        return sent(
-            self._log.append(
-                draft(
-                    MESSAGE,
-                    content,
-                    author=caller.user,
-                    client_id=send.client_id,
-                    key=key,
-                    roster=roster,
-                    asked=asked,
-                    decide=decide or partial(_may_post, caller.user, self._now(), send.reply_to, mentions),
-                    reply_to=send.reply_to,
-                    mentions=mentions,
-                )
-            )
+        message = draft(
+            MESSAGE,
+            content,
+            author=caller.user,
+            client_id=send.client_id,
+            key=key,
+            roster=roster,
+            asked=asked,
+            decide=decide or partial(_may_post, caller.user, self._now(), send.reply_to, mentions),
+            reply_to=send.reply_to,
+            mentions=mentions,
         )
+        return sent(self._log.append(message))
 
     def _check(self, send: Send) -> None:
         if (send.to is None) is (send.conversation is None):

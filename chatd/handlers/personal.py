@@ -260,22 +260,18 @@ class PersonalSettings:
         key = await self._authors.writing(caller.user)
         about = ask.conversation
         content = SettingContent(about=about) if until is None else MuteContent(about=about, until=until)
-        setting = PersonalSetting(user=caller.user, conversation=about, change=change, until=until)
-        return await changed(
-            self._log.append(
-                draft(
-                    kind,
-                    content,
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=queue_roster(caller.user),
-                    decide=refusing(refused) if refused else unrestricted,
-                    begins=True,
-                    effects=(setting,),
-                )
-            )
+        setting = draft(
+            kind,
+            content,
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=queue_roster(caller.user),
+            decide=refusing(refused) if refused else unrestricted,
+            begins=True,
+            effects=(PersonalSetting(user=caller.user, conversation=about, change=change, until=until),),
         )
+        return await changed(self._log.append(setting))
 
 
 def _in_utc(time: datetime | None) -> datetime | None:

@@ -224,21 +224,18 @@ class Reactions:
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
         key = await self._authors.writing(caller.user)
-        return changed(
-            self._log.append(
-                draft(
-                    kind,
-                    ReactionContent(emoji=ask.emoji),
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=roster,
-                    decide=partial(_may_react, caller.user, self._now(), ask.seq),
-                    revision=Revision(target=ask.seq, revise=_stays),
-                    effects=(Reaction(target=ask.seq, mark=mark, added=kind is ADDED, check=check),),
-                )
-            )
+        change = draft(
+            kind,
+            ReactionContent(emoji=ask.emoji),
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=roster,
+            decide=partial(_may_react, caller.user, self._now(), ask.seq),
+            revision=Revision(target=ask.seq, revise=_stays),
+            effects=(Reaction(target=ask.seq, mark=mark, added=kind is ADDED, check=check),),
         )
+        return changed(self._log.append(change))
 
     @command(
         ListReactions,

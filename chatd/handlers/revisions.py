@@ -304,21 +304,18 @@ class Revisions:
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
         key = await self._authors.writing(caller.user)
-        return changed(
-            self._log.append(
-                draft(
-                    kind,
-                    content,
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=roster,
-                    decide=partial(may_alter, caller.user, ask.seq, mentions, check),
-                    mentions=mentions,
-                    revision=Revision(target=ask.seq, revise=revise),
-                )
-            )
+        change = draft(
+            kind,
+            content,
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=roster,
+            decide=partial(may_alter, caller.user, ask.seq, mentions, check),
+            mentions=mentions,
+            revision=Revision(target=ask.seq, revise=revise),
         )
+        return changed(self._log.append(change))
 
     @command(
         Versions,

@@ -139,20 +139,17 @@ class Tokens:
     async def _append(
         self, caller: Caller, client_id: str, user: str, content: RevokedContent, effect: Effect
     ) -> Awaitable[Changed]:
-        return self._done(
-            self._log.append(
-                draft(
-                    REVOKED,
-                    content,
-                    author=caller.user,
-                    client_id=client_id,
-                    key=await self._authors.writing(caller.user),
-                    roster=queue_roster(user),
-                    begins=True,
-                    effects=(effect,),
-                )
-            )
+        change = draft(
+            REVOKED,
+            content,
+            author=caller.user,
+            client_id=client_id,
+            key=await self._authors.writing(caller.user),
+            roster=queue_roster(user),
+            begins=True,
+            effects=(effect,),
         )
+        return self._done(self._log.append(change))
 
     async def _done(self, committed: Awaitable[Appended]) -> Changed:
         done = await changed(committed)
