@@ -12,17 +12,15 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.group_changes import ordered_by_group
 from chatd.handlers.group_readers import GroupReaders
 from chatd.handlers.kinds import draft
-from chatd.handlers.messages import MESSAGE, MessageContent, MessageCreated, PageSize, Sent, Sizes
-from chatd.handlers.rights import Action, check_may
+from chatd.handlers.messages import MESSAGE, MessageContent, MessageCreated, PageSize, Sent, Sizes, sent
+from chatd.handlers.rights import Action, check_may, check_unmuted
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.conversations import IAnnouncementStore
 from chatd.interfaces.log import ILog
-from chatd.records.logs import Appended
 from chatd.records.reading import MustRead
 from chatd.records.rosters import Roster
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
-from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Done, Reply, Route, command
 from chatd.wire.events import EphemeralEvent
 from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Text, UserId
@@ -84,9 +82,8 @@ class ReaderPage(Reply, frozen=True, kw_only=True):
 
 def _may_announce(user: str, at: datetime, mentions: tuple[str, ...], roster: Roster, seq: int) -> Roster:
     """See :data:`~chatd.records.rosters.Decide`."""
-    muted_until = check_may(Action.ANNOUNCE, roster, user).muted_until
-    if muted_until is not None and at < muted_until:
-        raise Forbidden(f"You are muted here until {muted_until.isoformat()}.")
+    check_may(Action.ANNOUNCE, roster, user)
+    check_unmuted(roster, user, at)
     check_mentions(roster, mentions)
     return roster
 
@@ -136,22 +133,18 @@ class Announcements:
         content = MessageContent(
             text=post.text, metadata=post.metadata, mentions=mentions, announcement=True, must_read=post.must_read
         )
-        return _sent(
-            self._log.append(
-                draft(
-                    MESSAGE,
-                    content,
-                    conversation=post.conversation,
-                    author=caller.user,
-                    client_id=post.client_id,
-                    key=self._authors.known(caller.user) or await self._authors.writing(caller.user),
-                    roster=await self._directory.roster(post.conversation),
-                    decide=partial(_may_announce, caller.user, self._now(), mentions),
-                    effects=(MustRead(),) if post.must_read else (),
-                    mentions=mentions,
-                )
-            )
+        message = draft(
+            MESSAGE,
+            content,
+            author=caller.user,
+            client_id=post.client_id,
+            key=await self._authors.writing(caller.user),
+            roster=await self._directory.roster(post.conversation),
+            decide=partial(_may_announce, caller.user, self._now(), mentions),
+            effects=(MustRead(),) if post.must_read else (),
+            mentions=mentions,
         )
+        return sent(self._log.append(message))
 
     @command(
         Confirm,
@@ -193,13 +186,3 @@ class Announcements:
             read=read,
             members=group.member_count,
         )
-
-
-async def _sent(committed: Awaitable[Appended]) -> Sent:
-    appended = await committed
-    return Sent(
-        message_id=message_id(appended.conversation, appended.seq),
-        conversation=appended.conversation,
-        seq=appended.seq,
-        time=appended.time,
-    )

@@ -10,8 +10,8 @@ import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.kinds import Content, Kind, draft, told_as
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.devices import IDeviceStore
 from chatd.interfaces.log import ILog
@@ -44,16 +44,6 @@ class OtherDevicesEnded(LogEvent, frozen=True, kw_only=True, omit_defaults=True,
     unreadable: bool = False
 
 
-def _ended(entry: Entry, content: DeviceContent | None) -> LogEvent:
-    return DeviceEnded(
-        conversation=entry.conversation,
-        seq=entry.seq,
-        time=entry.time,
-        device=content.device if content else None,
-        unreadable=content is None,
-    )
-
-
 def _others_ended(entry: Entry, content: DeviceContent | None) -> LogEvent:
     return OtherDevicesEnded(
         conversation=entry.conversation,
@@ -64,7 +54,7 @@ def _others_ended(entry: Entry, content: DeviceContent | None) -> LogEvent:
     )
 
 
-ENDED = Kind("device.ended", DeviceContent, _ended)
+ENDED = Kind("device.ended", DeviceContent, told_as(DeviceEnded, author=None))
 OTHERS_ENDED = Kind("device.others_ended", DeviceContent, _others_ended)
 
 
@@ -180,33 +170,28 @@ class Devices:
         self, caller: Caller, client_id: str, kind: Kind, named: str, *, device: str | None
     ) -> Awaitable[Changed]:
         now = self._now().timestamp()
-        roster = queue_roster(caller.user)
-        return self._ended(
-            self._log.append(
-                draft(
-                    kind,
-                    DeviceContent(device=named),
-                    conversation=roster.conversation,
-                    author=caller.user,
-                    client_id=client_id,
-                    key=await self._authors.writing(caller.user),
-                    roster=roster,
-                    begins=True,
-                    effects=(
-                        EndDevices(
-                            user=caller.user,
-                            device=device,
-                            kept=caller.device,
-                            spared=None if device == caller.device else caller.token_id,
-                            issued_until=now,
-                            kept_until=now + self._kept_seconds,
-                        ),
-                    ),
-                )
-            )
+        change = draft(
+            kind,
+            DeviceContent(device=named),
+            author=caller.user,
+            client_id=client_id,
+            key=await self._authors.writing(caller.user),
+            roster=queue_roster(caller.user),
+            begins=True,
+            effects=(
+                EndDevices(
+                    user=caller.user,
+                    device=device,
+                    kept=caller.device,
+                    spared=None if device == caller.device else caller.token_id,
+                    issued_until=now,
+                    kept_until=now + self._kept_seconds,
+                ),
+            ),
         )
+        return self._ended(self._log.append(change))
 
     async def _ended(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
+        done = await changed(committed)
         self._bus.signal(TokensRevoked())
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done

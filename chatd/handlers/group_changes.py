@@ -17,7 +17,7 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.group_notices import CONVERSATION_JOINED, MembershipContent
 from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
 from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.conversations import IGroupStore
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.people import IRelations
@@ -27,7 +27,6 @@ from chatd.records.rosters import Decide, Roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
-from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 
 
@@ -87,7 +86,7 @@ class GroupChanges:
 
     async def key(self, user: str) -> AuthorKey:
         """What ``user`` writes with."""
-        return self._authors.known(user) or await self._authors.writing(user)
+        return await self._authors.writing(user)
 
     async def profile(self, conversation: str, user: str) -> GroupProfile:
         """What a group is called at present."""
@@ -130,7 +129,6 @@ class GroupChanges:
         change = draft(
             kind,
             content,
-            conversation=ask.conversation,
             author=caller.user,
             client_id=ask.client_id,
             key=key,
@@ -149,16 +147,20 @@ class GroupChanges:
         content: Content,
         decide: Decide,
         *,
-        notices: Iterable[Notice] = (),
+        others: Iterable[str],
+        told: Content | None = None,
         refusal: ChatdError | None = None,
         **more: Any,
     ) -> Awaitable[Changed]:
-        """Hand on a change of the group's roster that stands in the caller's event queue."""
+        """Hand on a change of the group's roster that stands in the caller's event queue.
+
+        It stands in the queues of ``others`` too: with the same content, unless they are ``told`` more.
+        """
+        notices = [Notice(user=user, kind=kind, content=told or content) for user in others]
         key = await self.key(caller.user)
         change = draft(
             kind,
             content,
-            conversation=event_queue(caller.user),
             author=caller.user,
             client_id=ask.client_id,
             key=key,
@@ -173,16 +175,11 @@ class GroupChanges:
     async def hand_on(self, change: Draft, refusal: ChatdError | None = None) -> Awaitable[Changed]:
         """Put it into the log. A ``refusal`` is raised unless the change was made before."""
         if refusal is None:
-            return _changed(self._log.append(change))
+            return changed(self._log.append(change))
         [verdict] = await self._store.repeats([change])
         if isinstance(verdict, Appended):
-            return _changed(_at_once(verdict))
+            return changed(_at_once(verdict))
         raise verdict or refusal
-
-
-async def _changed(committed: Awaitable[Appended]) -> Changed:
-    appended = await committed
-    return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
 
 
 async def _at_once(appended: Appended) -> Appended:
@@ -195,7 +192,6 @@ def noticed(caller: Caller, client_id: str, key: AuthorKey, notices: Iterable[No
         draft(
             notice.kind,
             notice.content,
-            conversation=event_queue(notice.user),
             author=caller.user,
             client_id=client_id,
             key=key,

@@ -4,15 +4,13 @@ An entry tells who did it (``by``, or ``user`` where somebody does it to themsel
 cannot be opened any more the event is ``unreadable``: ask ``group.get`` or ``member.list`` for what is so now.
 """
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from chatd.handlers.kinds import Content, Kind
-from chatd.records.logs import Entry
+from chatd.handlers.kinds import Content, Kind, NoContent, told_as
 from chatd.records.rosters import Role
 from chatd.wire.events import LogEvent
 from chatd.wire.types import NO_NUL, UserId
@@ -86,10 +84,6 @@ class MuteContent(UserContent, frozen=True, kw_only=True, omit_defaults=True):
     """How long somebody may not speak."""
 
     until: datetime
-
-
-class PlainContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """Sealed where the change is all there is to say."""
 
 
 class GroupCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="group.created"):
@@ -202,24 +196,13 @@ class MemberUnmuted(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag
     unreadable: bool = False
 
 
-def told_as(event: Callable[..., LogEvent], author: str = "by") -> Callable[[Entry, Any], LogEvent]:
-    """How an entry is told by an event with the fields of its content, and with its author under that name."""
-
-    def tell(entry: Entry, content: Content | None) -> LogEvent:
-        said = {"unreadable": True} if content is None else msgspec.structs.asdict(content)
-        place = {"conversation": entry.conversation, "seq": entry.seq, "time": entry.time, author: entry.author}
-        return event(**place, **said)
-
-    return tell
-
-
 GROUP_CREATED = Kind("group.created", FoundedContent, told_as(GroupCreated))
 GROUP_UPDATED = Kind("group.updated", GroupContent, told_as(GroupUpdated))
-GROUP_DELETED = Kind("group.deleted", PlainContent, told_as(GroupDeleted))
+GROUP_DELETED = Kind("group.deleted", NoContent, told_as(GroupDeleted))
 GROUP_TRANSFERRED = Kind("group.transferred", UserContent, told_as(GroupTransferred))
 ADDED = Kind("member.added", UsersContent, told_as(MemberAdded))
-JOINED = Kind("member.joined", PlainContent, told_as(MemberJoined, "user"))
-LEFT = Kind("member.left", PlainContent, told_as(MemberLeft, "user"))
+JOINED = Kind("member.joined", NoContent, told_as(MemberJoined, author="user"))
+LEFT = Kind("member.left", NoContent, told_as(MemberLeft, author="user"))
 REMOVED = Kind("member.removed", UserContent, told_as(MemberRemoved))
 BANNED = Kind("member.banned", UserContent, told_as(MemberBanned))
 UNBANNED = Kind("member.unbanned", UserContent, told_as(MemberUnbanned))

@@ -6,8 +6,7 @@
 from datetime import datetime
 from typing import Literal
 
-from chatd.handlers.group_events import told_as
-from chatd.handlers.kinds import Content, Kind
+from chatd.handlers.kinds import Content, Kind, told_as
 from chatd.wire.events import LogEvent
 from chatd.wire.types import ConversationId, UserId
 
@@ -29,21 +28,24 @@ class PartingContent(Content, frozen=True, kw_only=True, omit_defaults=True):
     reason: Parting
 
 
-class InvitationContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """Who is invited into what. The title and the rest are told to the invited alone."""
+class AskContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom an invitation or a request concerns, or an answer to it."""
 
     group: str
     user: str
+
+
+class InvitationContent(AskContent, frozen=True, kw_only=True, omit_defaults=True):
+    """Who is invited into what. The title and the rest are told to the invited alone."""
+
     title: str = ""
     picture: str = ""
     expires_at: datetime | None = None
 
 
-class RequestContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+class RequestContent(AskContent, frozen=True, kw_only=True, omit_defaults=True):
     """Who asks, or asked, to be let in."""
 
-    group: str
-    user: str
     text: str = ""
 
 
@@ -122,13 +124,6 @@ class JoinCancelled(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag
     group: ConversationId | None = None
     user: UserId | None = None
     unreadable: bool = False
-
-
-class AskContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """Whom an answer to an invitation or a request concerns."""
-
-    group: str
-    user: str
 
 
 CONVERSATION_JOINED = Kind("conversation.joined", MembershipContent, told_as(ConversationJoined))

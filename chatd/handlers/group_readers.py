@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from chatd.errors import Forbidden, NotFound
-from chatd.handlers.rights import Action, allows, least_role
+from chatd.errors import NotFound
+from chatd.handlers.rights import Action, check_role
 from chatd.interfaces.conversations import IGroupStore
 from chatd.records.base import Record
 from chatd.records.rosters import Enlisted, Group, Standing
@@ -30,8 +30,8 @@ class GroupReaders:
         membership = None if group is None else group.membership
         if group is None or membership is None or membership.standing != "member":
             raise NotFound
-        if action is not None and not allows(action, group.rules, membership.role):
-            raise Forbidden(f"Here it takes the role {least_role(action, group.rules)} to {action.value}.")
+        if action is not None:
+            check_role(action, group.rules, membership.role)
         return group
 
     async def people(self, conversation: str, standing: Standing, after: str | None, limit: int) -> People:

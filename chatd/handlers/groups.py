@@ -27,14 +27,13 @@ from chatd.handlers.group_events import (
     GroupTransferred,
     GroupUpdated,
     PictureUrl,
-    PlainContent,
     RoleName,
     Title,
     UserContent,
 )
 from chatd.handlers.group_notices import ConversationJoined
 from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
-from chatd.handlers.kinds import Content, draft
+from chatd.handlers.kinds import Content, NoContent, draft
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, check_may
 from chatd.interfaces.conversations import IGroupStore
@@ -203,7 +202,6 @@ class Groups:
         change = draft(
             GROUP_CREATED,
             content,
-            conversation=conversation,
             author=caller.user,
             client_id=create.client_id,
             key=key,
@@ -261,7 +259,6 @@ class Groups:
         change = draft(
             GROUP_UPDATED,
             after,
-            conversation=update.conversation,
             author=caller.user,
             client_id=update.client_id,
             key=key,
@@ -338,7 +335,7 @@ class Groups:
         Nobody may write into it or change anything about it any more. Its members may go on reading what was theirs.
         """
         decide = partial(_deleted, caller.user)
-        return await self._changes.in_group(caller, delete, GROUP_DELETED, PlainContent(), decide)
+        return await self._changes.in_group(caller, delete, GROUP_DELETED, NoContent(), decide)
 
 
 def _shows_itself(group: Group, at: datetime) -> bool:

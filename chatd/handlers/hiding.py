@@ -8,10 +8,10 @@ from chatd.errors import ChatdError, Conflict, Invalid, NotFound, Unchanged
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.messages import MessageId
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.handlers.seen import refusing, seen
 from chatd.interfaces.log import ILog, ILogStore
-from chatd.records.logs import Appended, Entry
+from chatd.records.logs import Entry
 from chatd.records.personal import Hiding
 from chatd.records.rosters import unrestricted
 from chatd.state.authors import Authors
@@ -96,24 +96,19 @@ class Hidden:
         event stand in the caller's event queue.
         """
         refusal = await self._refusal(caller.user, ask)
-        roster = queue_roster(caller.user)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        return self._changed(
-            self._log.append(
-                draft(
-                    HIDDEN,
-                    HiddenContent(conversation=ask.conversation, seq=ask.seq),
-                    conversation=roster.conversation,
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=roster,
-                    decide=refusing(refusal) if refusal else unrestricted,
-                    begins=refusal is None,
-                    effects=(Hiding(conversation=ask.conversation, seq=ask.seq),),
-                )
-            )
+        key = await self._authors.writing(caller.user)
+        change = draft(
+            HIDDEN,
+            HiddenContent(conversation=ask.conversation, seq=ask.seq),
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=queue_roster(caller.user),
+            decide=refusing(refusal) if refusal else unrestricted,
+            begins=refusal is None,
+            effects=(Hiding(conversation=ask.conversation, seq=ask.seq),),
         )
+        return changed(self._log.append(change))
 
     async def _refusal(self, user: str, ask: Hide) -> ChatdError | None:
         """What is read stays true: messages do not go away, and what was hidden is not shown again."""
@@ -121,7 +116,3 @@ class Hidden:
         if message is None:
             return NotFound()
         return Unchanged() if message.entry.hidden else None
-
-    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)

@@ -9,8 +9,8 @@ import msgspec
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers import rosters
 from chatd.handlers.caller import Caller
-from chatd.handlers.group_changes import GroupChanges, Notice, ordered_by_group
-from chatd.handlers.group_events import JOINED, MemberJoined, PictureUrl, PlainContent
+from chatd.handlers.group_changes import GroupChanges, ordered_by_group
+from chatd.handlers.group_events import JOINED, MemberJoined, PictureUrl
 from chatd.handlers.group_notices import (
     DECLINED,
     INVITED,
@@ -23,6 +23,7 @@ from chatd.handlers.group_notices import (
 )
 from chatd.handlers.group_profiles import GroupProfiles
 from chatd.handlers.group_readers import GroupReaders
+from chatd.handlers.kinds import NoContent
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action
@@ -137,7 +138,8 @@ class Invitations:
             INVITED,
             content,
             partial(rosters.invited, caller.user, invite.user, now, expires_at, self._limits),
-            notices=[Notice(user=invite.user, kind=INVITED, content=told)],
+            others=[invite.user],
+            told=told,
             refusal=refusal,
         )
 
@@ -154,7 +156,7 @@ class Invitations:
     async def accept(self, caller: Caller, accept: AcceptInvitation) -> Awaitable[Changed]:
         """Become a member of a group that one is invited to."""
         decide = partial(rosters.accepted, caller.user, self._changes.now(), self._limits)
-        return await self._changes.in_group(caller, accept, JOINED, PlainContent(), decide)
+        return await self._changes.in_group(caller, accept, JOINED, NoContent(), decide)
 
     @command(
         DeclineInvitation,
@@ -171,9 +173,9 @@ class Invitations:
         content = AskContent(group=decline.conversation, user=caller.user)
         group = await self._store.group(decline.conversation, caller.user)
         one = None if group is None else group.membership
-        told = [] if one is None or one.by is None else [Notice(user=one.by, kind=DECLINED, content=content)]
+        others = [] if one is None or one.by is None else [one.by]
         decide = partial(rosters.declined, caller.user, self._changes.now())
-        return await self._changes.beside(caller, decline, DECLINED, content, decide, notices=told)
+        return await self._changes.beside(caller, decline, DECLINED, content, decide, others=others)
 
     @command(
         RevokeInvitation,
@@ -188,14 +190,8 @@ class Invitations:
     async def revoke(self, caller: Caller, revoke: RevokeInvitation) -> Awaitable[Changed]:
         """Take an invitation back: one's own, or as an admin anybody's. The invited is told."""
         content = AskContent(group=revoke.conversation, user=revoke.user)
-        return await self._changes.beside(
-            caller,
-            revoke,
-            REVOKED,
-            content,
-            partial(rosters.revoked, caller.user, revoke.user, self._changes.now()),
-            notices=[Notice(user=revoke.user, kind=REVOKED, content=content)],
-        )
+        decide = partial(rosters.revoked, caller.user, revoke.user, self._changes.now())
+        return await self._changes.beside(caller, revoke, REVOKED, content, decide, others=[revoke.user])
 
     @command(
         ListInvitations,

@@ -11,8 +11,8 @@ from msgspec import Meta
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers import rosters
 from chatd.handlers.caller import Caller
-from chatd.handlers.group_changes import GroupChanges, Notice, ordered_by_group, welcomes
-from chatd.handlers.group_events import ADDED, JOINED, MemberAdded, MemberJoined, PlainContent, UsersContent
+from chatd.handlers.group_changes import GroupChanges, ordered_by_group, welcomes
+from chatd.handlers.group_events import ADDED, JOINED, MemberAdded, MemberJoined, UsersContent
 from chatd.handlers.group_notices import (
     CANCELLED,
     DENIED,
@@ -25,7 +25,7 @@ from chatd.handlers.group_notices import (
     RequestContent,
 )
 from chatd.handlers.group_readers import GroupReaders
-from chatd.handlers.kinds import Content, Kind
+from chatd.handlers.kinds import Content, NoContent
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, allows
@@ -140,19 +140,20 @@ class Joining:
         asked = _Asked(command="join.request", conversation=request.conversation, text=request.text)
         if group.rules.joining == "open":
             decide = partial(rosters.joined, caller.user, self._limits)
-            changed = await self._changes.in_group(caller, request, JOINED, PlainContent(), decide, asked=asked)
+            changed = await self._changes.in_group(caller, request, JOINED, NoContent(), decide, asked=asked)
         else:
             content = RequestContent(group=request.conversation, user=caller.user, text=request.text)
             decide = partial(rosters.asking, caller.user, self._changes.now(), self._limits)
-            told = await self._deciders(request.conversation, REQUESTED, content)
-            changed = await self._changes.beside(caller, request, REQUESTED, content, decide, notices=told, asked=asked)
+            deciders = await self._deciders(request.conversation)
+            changed = await self._changes.beside(
+                caller, request, REQUESTED, content, decide, others=deciders, asked=asked
+            )
         return _outcome(request.conversation, changed)
 
-    async def _deciders(self, group: str, kind: Kind, content: Content) -> list[Notice]:
-        """What those are told who decide on requests, as far as this worker knows them."""
+    async def _deciders(self, group: str) -> list[str]:
+        """Those who decide on requests, as far as this worker knows them."""
         roster = await self._changes.roster(group)
-        deciders = (user for user, one in roster.members.items() if allows(Action.ADMIT, roster.rules, one.role))
-        return [Notice(user=user, kind=kind, content=content) for user in deciders]
+        return [user for user, one in roster.members.items() if allows(Action.ADMIT, roster.rules, one.role)]
 
     @command(
         CancelRequest,
@@ -167,9 +168,9 @@ class Joining:
     async def cancel(self, caller: Caller, cancel: CancelRequest) -> Awaitable[Changed]:
         """Take a request of one's own back."""
         content = AskContent(group=cancel.conversation, user=caller.user)
-        told = await self._deciders(cancel.conversation, CANCELLED, content)
+        deciders = await self._deciders(cancel.conversation)
         decide = partial(rosters.withdrawn, caller.user)
-        return await self._changes.beside(caller, cancel, CANCELLED, content, decide, notices=told)
+        return await self._changes.beside(caller, cancel, CANCELLED, content, decide, others=deciders)
 
     @command(
         ApproveRequest,
@@ -206,14 +207,8 @@ class Joining:
     async def deny(self, caller: Caller, deny: DenyRequest) -> Awaitable[Changed]:
         """Do not let somebody in who has asked; they are told, and may ask again."""
         content = AskContent(group=deny.conversation, user=deny.user)
-        return await self._changes.beside(
-            caller,
-            deny,
-            DENIED,
-            content,
-            partial(rosters.denied, caller.user, deny.user),
-            notices=[Notice(user=deny.user, kind=DENIED, content=content)],
-        )
+        decide = partial(rosters.denied, caller.user, deny.user)
+        return await self._changes.beside(caller, deny, DENIED, content, decide, others=[deny.user])
 
     @command(
         ListRequests,

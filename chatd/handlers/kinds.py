@@ -21,6 +21,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of what is sealed. Fields are only ever added, each with a default, so that old rows can be read."""
 
 
+class NoContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """Sealed where a change is all there is to say."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of entry. ``event`` makes its event from the entry and its content, None where that is unreadable."""
@@ -28,6 +32,18 @@ class Kind:
     name: str
     content: type[Content]
     event: Callable[[Entry, Any], LogEvent]
+
+
+def told_as(event: Callable[..., LogEvent], *, author: str | None = "by") -> Callable[[Entry, Any], LogEvent]:
+    """How an entry is told by an event with the fields of its content, and with its author under that name, if any."""
+
+    def tell(entry: Entry, content: Content | None) -> LogEvent:
+        said: dict[str, Any] = {"unreadable": True} if content is None else msgspec.structs.asdict(content)
+        if author is not None:
+            said[author] = entry.author
+        return event(conversation=entry.conversation, seq=entry.seq, time=entry.time, **said)
+
+    return tell
 
 
 class EntryUnknown(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="entry.unknown"):
@@ -50,7 +66,6 @@ def draft(
     kind: Kind,
     content: Content,
     *,
-    conversation: str,
     author: str,
     client_id: str,
     key: AuthorKey,
@@ -58,12 +73,14 @@ def draft(
     asked: Content | None = None,
     **more: Any,
 ) -> Draft:
-    """Seal ``content`` for its place. The digest covers the kind and the conversation too: they are part of the ask.
+    """Seal ``content`` for its place in the log that ``roster`` is of.
+
+    The digest covers the kind and the conversation too: they are part of the ask.
 
     ``asked`` is the whole ask, its command and conversation included, where the rest may come out otherwise for a
     repeat. ``more`` are the draft's other fields; a revision's target is part of the ask as well.
     """
-    plaintext = _encode(content)
+    plaintext, conversation = _encode(content), roster.conversation
     ask = b"%b\0%b\0%b" % (_named(kind, more.get("revision")), conversation.encode(), plaintext)
     if asked is not None:
         ask = b"\0%b" % _encode(asked)

@@ -7,11 +7,12 @@ import msgspec
 from chatd.errors import Invalid, NotFound
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import PageSize
+from chatd.handlers.seen import seen
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.conversations import IConversationStore, IReadingStore
 from chatd.interfaces.log import ILogStore
 from chatd.interfaces.people import IRelations
-from chatd.records.logs import Ack, Page
+from chatd.records.logs import Ack
 from chatd.records.reading import Mark
 from chatd.records.reading import Read as ReadMark
 from chatd.state.directory import Directory
@@ -175,7 +176,10 @@ class Marks:
     async def receipts(self, caller: Caller, ask: GetReceipts) -> ReceiptPage:
         """Read how many members a message has reached, and how many have read it; by name unless the group is large."""
         roster = await self._directory.shared(ask.conversation, caller.user)
-        author = await self._author(caller.user, ask.conversation, ask.seq)
+        message = await seen(self._log, caller.user, ask.conversation, ask.seq)
+        if message is None:
+            raise NotFound
+        author = message.entry.author
         if len(roster.members) > self._large_group:
             counts = await self._reading.receipts(ask.conversation, ask.seq, author)
             return ReceiptPage(
@@ -193,14 +197,6 @@ class Marks:
             people=named[: ask.limit],
             more=len(named) > ask.limit,
         )
-
-    async def _author(self, user: str, conversation: str, seq: int) -> str:
-        """Who wrote the message that stands there; raises NotFound where ``user`` sees none."""
-        page = Page(conversation=conversation, reader=user, low=seq - 1, high=seq + 1, limit=1, newest=False)
-        found = await self._log.messages(page)
-        if not found:
-            raise NotFound
-        return found[0].entry.author
 
 
 def _receipt(mark: Mark, seq: int) -> Receipt:

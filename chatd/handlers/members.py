@@ -21,7 +21,6 @@ from chatd.handlers.group_events import (
     MemberLeft,
     MemberRemoved,
     MemberRoleChanged,
-    PlainContent,
     RoleContent,
     RoleName,
     UserContent,
@@ -29,6 +28,7 @@ from chatd.handlers.group_events import (
 )
 from chatd.handlers.group_notices import CONVERSATION_LEFT, ConversationJoined, ConversationLeft, PartingContent
 from chatd.handlers.group_readers import GroupReaders
+from chatd.handlers.kinds import NoContent
 from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.settings.model import Groups as GroupLimits
@@ -175,7 +175,7 @@ class Members:
     async def leave(self, caller: Caller, leave: LeaveGroup) -> Awaitable[Changed]:
         """Leave a group. The last owner cannot: make somebody else one before, or delete the group."""
         decide = partial(rosters.left, caller.user)
-        return await self._changes.in_group(caller, leave, LEFT, PlainContent(), decide)
+        return await self._changes.in_group(caller, leave, LEFT, NoContent(), decide)
 
     @command(
         ListMembers,

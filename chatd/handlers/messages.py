@@ -106,16 +106,34 @@ class Sent(Reply, frozen=True, kw_only=True):
     time: datetime
 
 
-def _may_post(
-    user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
-) -> Roster:
-    """See :data:`~chatd.records.rosters.Decide`."""
+async def sent(committed: Awaitable[Appended]) -> Sent:
+    """The reply, once the message is committed."""
+    appended = await committed
+    return Sent(
+        message_id=message_id(appended.conversation, appended.seq),
+        conversation=appended.conversation,
+        seq=appended.seq,
+        time=appended.time,
+    )
+
+
+def check_speaks(
+    roster: Roster, user: str, at: datetime, reply_to: int | None = None, mentions: tuple[str, ...] = ()
+) -> None:
+    """Raise NotFound, Forbidden or Invalid unless ``user`` may say something here, in reply to that, to these."""
     check_sees(roster, user, reply_to)
     check_posts(roster, user, at)
     check_unblocked(roster)
     check_mentions(roster, mentions)
     if roster.kind == "queue":
         raise Forbidden("The event queue is written by the server alone.")
+
+
+def _may_post(
+    user: str, at: datetime, reply_to: int | None, mentions: tuple[str, ...], roster: Roster, seq: int
+) -> Roster:
+    """See :data:`~chatd.records.rosters.Decide`."""
+    check_speaks(roster, user, at, reply_to, mentions)
     return roster
 
 
@@ -191,7 +209,7 @@ class Messages:
         """Send a message that may not be the caller's own words. ``decide`` stands for the rules of sending."""
         self._check(send)
         roster = await self._roster(caller, send)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
+        key = await self._authors.writing(caller.user)
         mentions = tuple(dict.fromkeys(send.mentions))
         content = MessageContent(
             text=send.text,
@@ -200,23 +218,19 @@ class Messages:
             mentions=mentions,
             forwarded_from=forwarded_from,
         )
-        return self._sent(
-            self._log.append(
-                draft(
-                    MESSAGE,
-                    content,
-                    conversation=roster.conversation,
-                    author=caller.user,
-                    client_id=send.client_id,
-                    key=key,
-                    roster=roster,
-                    asked=asked,
-                    decide=decide or partial(_may_post, caller.user, self._now(), send.reply_to, mentions),
-                    reply_to=send.reply_to,
-                    mentions=mentions,
-                )
-            )
+        message = draft(
+            MESSAGE,
+            content,
+            author=caller.user,
+            client_id=send.client_id,
+            key=key,
+            roster=roster,
+            asked=asked,
+            decide=decide or partial(_may_post, caller.user, self._now(), send.reply_to, mentions),
+            reply_to=send.reply_to,
+            mentions=mentions,
         )
+        return sent(self._log.append(message))
 
     def _check(self, send: Send) -> None:
         if (send.to is None) is (send.conversation is None):
@@ -227,12 +241,3 @@ class Messages:
         if send.to is not None:
             return await self._opening.direct(caller.user, send.to)
         return await self._directory.roster(str(send.conversation))
-
-    async def _sent(self, committed: Awaitable[Appended]) -> Sent:
-        appended = await committed
-        return Sent(
-            message_id=message_id(appended.conversation, appended.seq),
-            conversation=appended.conversation,
-            seq=appended.seq,
-            time=appended.time,
-        )

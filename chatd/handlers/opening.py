@@ -1,10 +1,9 @@
 """How a conversation comes to be."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from chatd.errors import Forbidden, OutcomeUnknown
-from chatd.handlers.kinds import Content, Kind, draft
+from chatd.handlers.kinds import Content, Kind, draft, told_as
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.conversations import IConversationStore
 from chatd.interfaces.people import IRelations
@@ -27,7 +26,7 @@ class CreatedContent(Content, frozen=True, kw_only=True, omit_defaults=True):
 
     created: str
     kind: ConversationKind
-    members: tuple[str, ...]
+    members: list[str]
 
 
 class ConversationCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="conversation.created"):
@@ -43,19 +42,7 @@ class ConversationCreated(LogEvent, frozen=True, kw_only=True, omit_defaults=Tru
     unreadable: bool = False
 
 
-def _event(entry: Entry, content: CreatedContent | None) -> LogEvent:
-    common: dict[str, Any] = {
-        "conversation": entry.conversation,
-        "seq": entry.seq,
-        "time": entry.time,
-        "by": entry.author,
-    }
-    if content is None:
-        return ConversationCreated(**common, unreadable=True)
-    return ConversationCreated(**common, created=content.created, kind=content.kind, members=list(content.members))
-
-
-CREATED = Kind("conversation.created", CreatedContent, _event)
+CREATED = Kind("conversation.created", CreatedContent, told_as(ConversationCreated))
 
 
 class Opening:
@@ -105,12 +92,11 @@ class Opening:
     async def _create(self, user: str, conversation: str, members: tuple[str, ...]) -> bool:
         """Whether it was not there."""
         key = await self._authors.writing(user)
-        content = CreatedContent(created=conversation, kind="direct", members=members)
+        content = CreatedContent(created=conversation, kind="direct", members=[*members])
         notices = [
             draft(
                 CREATED,
                 content,
-                conversation=event_queue(member),
                 author=user,
                 client_id=conversation,
                 key=key,

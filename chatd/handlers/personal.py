@@ -6,21 +6,20 @@ devices, and is caught up with; nobody else hears of it.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
 from chatd.errors import ChatdError, Conflict, Invalid, NotFound, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.kinds import Content, Kind, draft, told_as
+from chatd.handlers.revisions import Changed, changed
+from chatd.handlers.seen import refusing
 from chatd.interfaces.conversations import IReadingStore
 from chatd.interfaces.log import ILog
-from chatd.records.logs import Entry
 from chatd.records.personal import PersonalChange, PersonalSetting
 from chatd.records.reading import Listed
-from chatd.records.rosters import Roster
+from chatd.records.rosters import unrestricted
 from chatd.state.authors import Authors
 from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
@@ -35,9 +34,14 @@ Until = Annotated[datetime, Meta(tz=True, description="When it ends, in any zone
 
 
 class SettingContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """What is sealed of a setting: the conversation, and of a mute when it ends, None for never."""
+    """What is sealed of a setting: the conversation."""
 
     about: str
+
+
+class MuteContent(SettingContent, frozen=True, kw_only=True, omit_defaults=True):
+    """What is sealed of a mute: when it ends too, None for never."""
+
     until: datetime | None = None
 
 
@@ -76,24 +80,12 @@ class ReadingShown(SettingEvent, frozen=True, kw_only=True, omit_defaults=True, 
     """The caller lets others know again how far a conversation was read. It stands in the event queue."""
 
 
-def _tells(event: type[SettingEvent]) -> Callable[[Entry, SettingContent | None], LogEvent]:
-    def tell(entry: Entry, content: SettingContent | None) -> LogEvent:
-        common: dict[str, Any] = {"conversation": entry.conversation, "seq": entry.seq, "time": entry.time}
-        if content is None:
-            return event(**common, unreadable=True)
-        if content.until is not None:
-            common["until"] = content.until
-        return event(**common, about=content.about)
-
-    return tell
-
-
-MUTED = Kind("conversation.muted", SettingContent, _tells(ConversationMuted))
-UNMUTED = Kind("conversation.unmuted", SettingContent, _tells(ConversationUnmuted))
-ARCHIVED = Kind("conversation.archived", SettingContent, _tells(ConversationArchived))
-UNARCHIVED = Kind("conversation.unarchived", SettingContent, _tells(ConversationUnarchived))
-HIDDEN = Kind("reading.hidden", SettingContent, _tells(ReadingHidden))
-SHOWN = Kind("reading.shown", SettingContent, _tells(ReadingShown))
+MUTED = Kind("conversation.muted", MuteContent, told_as(ConversationMuted, author=None))
+UNMUTED = Kind("conversation.unmuted", SettingContent, told_as(ConversationUnmuted, author=None))
+ARCHIVED = Kind("conversation.archived", SettingContent, told_as(ConversationArchived, author=None))
+UNARCHIVED = Kind("conversation.unarchived", SettingContent, told_as(ConversationUnarchived, author=None))
+HIDDEN = Kind("reading.hidden", SettingContent, told_as(ReadingHidden, author=None))
+SHOWN = Kind("reading.shown", SettingContent, told_as(ReadingShown, author=None))
 
 PERSONAL_KINDS = (MUTED, UNMUTED, ARCHIVED, UNARCHIVED, HIDDEN, SHOWN)
 
@@ -265,23 +257,21 @@ class PersonalSettings:
             refused = Invalid("`conversation` is the event queue, of which there is nothing to set.")
         else:
             refused = refusal(view)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        setting = PersonalSetting(user=caller.user, conversation=ask.conversation, change=change, until=until)
-        appended = await self._log.append(
-            draft(
-                kind,
-                SettingContent(about=ask.conversation, until=until),
-                conversation=event_queue(caller.user),
-                author=caller.user,
-                client_id=ask.client_id,
-                key=key,
-                roster=queue_roster(caller.user),
-                decide=partial(_decided, refused),
-                begins=True,
-                effects=(setting,),
-            )
+        key = await self._authors.writing(caller.user)
+        about = ask.conversation
+        content = SettingContent(about=about) if until is None else MuteContent(about=about, until=until)
+        setting = draft(
+            kind,
+            content,
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=queue_roster(caller.user),
+            decide=refusing(refused) if refused else unrestricted,
+            begins=True,
+            effects=(PersonalSetting(user=caller.user, conversation=about, change=change, until=until),),
         )
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return await changed(self._log.append(setting))
 
 
 def _in_utc(time: datetime | None) -> datetime | None:
@@ -293,10 +283,3 @@ def _in_utc(time: datetime | None) -> datetime | None:
 
 def _unless(sensible: bool) -> Unchanged | None:
     return None if sensible else Unchanged()
-
-
-def _decided(refused: ChatdError | None, roster: Roster, seq: int) -> Roster:
-    """See :data:`~chatd.records.rosters.Decide`."""
-    if refused is not None:
-        raise refused
-    return roster

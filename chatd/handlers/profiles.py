@@ -11,7 +11,7 @@ from chatd.errors import Conflict, Invalid, OutcomeUnknown, TooLarge
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import Sizes
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.people import IProfileStore, IRelations
@@ -152,16 +152,14 @@ class Profiles:
         content = ProfileContent(
             name=update.name or "", avatar_url=update.avatar_url or "", metadata=dict(update.metadata)
         )
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        queue = queue_roster(caller.user)
+        key = await self._authors.writing(caller.user)
         change = draft(
             PROFILE,
             content,
-            conversation=queue.conversation,
             author=caller.user,
             client_id=update.client_id,
             key=key,
-            roster=queue,
+            roster=queue_roster(caller.user),
             begins=True,
             effects=(ProfileGiven(),),
         )
@@ -169,12 +167,12 @@ class Profiles:
 
     async def _changed(self, user: str, committed: Awaitable[Appended]) -> Changed:
         try:
-            appended = await committed
+            done = await changed(committed)
         except OutcomeUnknown:
             self._bus.signal(ProfilesChanged(users=(user,)))
             raise
         self._bus.signal(ProfilesChanged(users=(user,)))
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done
 
     @command(
         Get,

@@ -12,12 +12,12 @@ from chatd.handlers.caller import Caller
 from chatd.handlers.emojis import check_emoji, mark_of
 from chatd.handlers.kinds import Content, Kind, Reader, draft
 from chatd.handlers.messages import MessageId, PageSize
-from chatd.handlers.revisions import Changed
+from chatd.handlers.revisions import Changed, changed
 from chatd.handlers.rights import check_unmuted
 from chatd.handlers.seen import seen
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.messages import IReactionStore
-from chatd.records.logs import Appended, Entry, MessageState, Revision
+from chatd.records.logs import Entry, MessageState, Revision
 from chatd.records.reactions import CheckReaction, Reaction
 from chatd.records.rosters import Roster
 from chatd.state.authors import SERVER, Authors
@@ -207,7 +207,7 @@ class Reactions:
 
     async def _mark(self, conversation: str, seq: int, emoji: str) -> bytes:
         check_emoji(emoji)
-        key = self._authors.known(SERVER) or await self._authors.writing(SERVER)
+        key = await self._authors.writing(SERVER)
         return mark_of(key, conversation, seq, emoji)
 
     def _may_add(self, mark: bytes, own: Collection[bytes], all: Collection[bytes]) -> None:
@@ -223,27 +223,19 @@ class Reactions:
         self, caller: Caller, ask: AddReaction | RemoveReaction, kind: Kind, mark: bytes, check: CheckReaction
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        return self._changed(
-            self._log.append(
-                draft(
-                    kind,
-                    ReactionContent(emoji=ask.emoji),
-                    conversation=ask.conversation,
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=roster,
-                    decide=partial(_may_react, caller.user, self._now(), ask.seq),
-                    revision=Revision(target=ask.seq, revise=_stays),
-                    effects=(Reaction(target=ask.seq, mark=mark, added=kind is ADDED, check=check),),
-                )
-            )
+        key = await self._authors.writing(caller.user)
+        change = draft(
+            kind,
+            ReactionContent(emoji=ask.emoji),
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=roster,
+            decide=partial(_may_react, caller.user, self._now(), ask.seq),
+            revision=Revision(target=ask.seq, revise=_stays),
+            effects=(Reaction(target=ask.seq, mark=mark, added=kind is ADDED, check=check),),
         )
-
-    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return changed(self._log.append(change))
 
     @command(
         ListReactions,

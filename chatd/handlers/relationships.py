@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from chatd.errors import Conflict, Forbidden, Invalid, OutcomeUnknown, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
+from chatd.handlers.kinds import Content, Kind, NoContent, draft, told_as
 from chatd.handlers.messages import PageSize
-from chatd.handlers.revisions import Changed, NoContent
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.people import IRelationStore
@@ -63,27 +63,14 @@ class UserFollowed(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
     by: UserId
 
 
-def _about(event: type[AboutSomebody]) -> Callable[[Entry, OtherContent | None], LogEvent]:
-    def tell(entry: Entry, content: OtherContent | None) -> LogEvent:
-        return event(
-            conversation=entry.conversation,
-            seq=entry.seq,
-            time=entry.time,
-            user=content.user if content else None,
-            unreadable=content is None,
-        )
-
-    return tell
-
-
 def _followed_event(entry: Entry, content: NoContent | None) -> LogEvent:
     return UserFollowed(conversation=entry.conversation, seq=entry.seq, time=entry.time, by=entry.author)
 
 
-FOLLOWING_ADDED = Kind("following.added", OtherContent, _about(FollowingAdded))
-FOLLOWING_REMOVED = Kind("following.removed", OtherContent, _about(FollowingRemoved))
-BLOCK_ADDED = Kind("block.added", OtherContent, _about(BlockAdded))
-BLOCK_REMOVED = Kind("block.removed", OtherContent, _about(BlockRemoved))
+FOLLOWING_ADDED = Kind("following.added", OtherContent, told_as(FollowingAdded, author=None))
+FOLLOWING_REMOVED = Kind("following.removed", OtherContent, told_as(FollowingRemoved, author=None))
+BLOCK_ADDED = Kind("block.added", OtherContent, told_as(BlockAdded, author=None))
+BLOCK_REMOVED = Kind("block.removed", OtherContent, told_as(BlockRemoved, author=None))
 FOLLOWED = Kind("user.followed", NoContent, _followed_event)
 
 
@@ -281,16 +268,14 @@ class Relationships:
     ) -> Awaitable[Changed]:
         if ask.user == caller.user:
             raise Invalid("`user` is yourself.")
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        queue = queue_roster(caller.user)
+        key = await self._authors.writing(caller.user)
         change = draft(
             kind,
             OtherContent(user=ask.user),
-            conversation=queue.conversation,
             author=caller.user,
             client_id=ask.client_id,
             key=key,
-            roster=queue,
+            roster=queue_roster(caller.user),
             begins=True,
             relating=Relating(other=ask.user, relate=relate),
             elsewhere=() if blocking is None else (_elsewhere(caller.user, ask.user, blocking),),
@@ -303,12 +288,12 @@ class Relationships:
         """``apart``: those of whom other workers have to read anew who is apart from them, before anybody is replied
         to, and also where it is not known whether that has changed."""
         try:
-            appended = await committed
+            done = await changed(committed)
         except OutcomeUnknown:
             self._tell_workers(apart)
             raise
         self._tell_workers(apart)
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done
 
     def _tell_workers(self, apart: tuple[str, ...]) -> None:
         if apart:
@@ -360,13 +345,11 @@ def _elsewhere(user: str, other: str, blocking: bool) -> Elsewhere:
 
 
 def _notice(user: str, ask: Changing, key: AuthorKey) -> Draft:
-    queue = queue_roster(ask.user)
     return draft(
         FOLLOWED,
         NoContent(),
-        conversation=queue.conversation,
         author=user,
         client_id=ask.client_id,
         key=key,
-        roster=queue,
+        roster=queue_roster(ask.user),
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, Reader, draft
+from chatd.handlers.kinds import Content, Kind, NoContent, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
 from chatd.handlers.revising import Check, deleted, deletes_own, edited, may_alter, pinned, removed, unpinned
 from chatd.handlers.rights import Action, check_may_in_group, check_posts
@@ -22,10 +22,6 @@ from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
 from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Seq, Text, UserId
-
-
-class NoContent(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """Sealed where a change is all there is to say."""
 
 
 class MessageEdited(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="message.edited"):
@@ -145,6 +141,12 @@ class Changed(Reply, frozen=True, kw_only=True):
     conversation: ConversationId
     seq: Seq
     time: datetime
+
+
+async def changed(committed: Awaitable[Appended]) -> Changed:
+    """The reply, once the change is committed."""
+    appended = await committed
+    return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
 
 
 class Versions(Command, frozen=True, kw_only=True, tag="message.versions"):
@@ -301,27 +303,19 @@ class Revisions:
         mentions: tuple[str, ...] = (),
     ) -> Awaitable[Changed]:
         roster = await self._directory.roster(ask.conversation)
-        key = self._authors.known(caller.user) or await self._authors.writing(caller.user)
-        return self._changed(
-            self._log.append(
-                draft(
-                    kind,
-                    content,
-                    conversation=ask.conversation,
-                    author=caller.user,
-                    client_id=ask.client_id,
-                    key=key,
-                    roster=roster,
-                    decide=partial(may_alter, caller.user, ask.seq, mentions, check),
-                    mentions=mentions,
-                    revision=Revision(target=ask.seq, revise=revise),
-                )
-            )
+        key = await self._authors.writing(caller.user)
+        change = draft(
+            kind,
+            content,
+            author=caller.user,
+            client_id=ask.client_id,
+            key=key,
+            roster=roster,
+            decide=partial(may_alter, caller.user, ask.seq, mentions, check),
+            mentions=mentions,
+            revision=Revision(target=ask.seq, revise=revise),
         )
-
-    async def _changed(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return changed(self._log.append(change))
 
     @command(
         Versions,

@@ -79,6 +79,12 @@ def allows(action: Action, rules: Rules, role: Role) -> bool:
     return rank(role) >= rank(least_role(action, rules))
 
 
+def check_role(action: Action, rules: Rules, role: Role) -> None:
+    """Raise Forbidden unless this role may do it."""
+    if not allows(action, rules, role):
+        raise Forbidden(f"Here it takes the role {least_role(action, rules)} to {action.value}.")
+
+
 def check_group(roster: Roster, user: str) -> Membership:
     """How a member stands to a group that is open; raises NotFound for anybody else, Forbidden where it is none."""
     membership = roster.members.get(user)
@@ -99,8 +105,7 @@ def check_open(roster: Roster) -> None:
 def check_may(action: Action, roster: Roster, user: str) -> Membership:
     """How a member who may do this in a group stands to it; raises NotFound or Forbidden."""
     membership = check_group(roster, user)
-    if not allows(action, roster.rules, membership.role):
-        raise Forbidden(f"Here it takes the role {least_role(action, roster.rules)} to {action.value}.")
+    check_role(action, roster.rules, membership.role)
     return membership
 
 

@@ -11,17 +11,16 @@ from msgspec import Meta
 
 from chatd.errors import Conflict, Forbidden, Invalid, Unauthorized, Unchanged
 from chatd.handlers.caller import Caller
-from chatd.handlers.kinds import Content, Kind, draft
-from chatd.handlers.revisions import Changed
+from chatd.handlers.kinds import Content, Kind, draft, told_as
+from chatd.handlers.revisions import Changed, changed
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.log import ILog
 from chatd.interfaces.tokens import ITokenReader
 from chatd.records.base import Effect
 from chatd.records.devices import EndDevices, RevokeTokens, TokensRevoked
-from chatd.records.logs import Appended, Entry
+from chatd.records.logs import Appended
 from chatd.security.scopes import REVOKE
 from chatd.state.authors import Authors
-from chatd.state.ids import event_queue
 from chatd.state.queues import queue_roster
 from chatd.wire.commands import Command, Route, command
 from chatd.wire.events import LogEvent
@@ -49,19 +48,7 @@ class Revoked(LogEvent, frozen=True, kw_only=True, omit_defaults=True, tag="toke
     unreadable: bool = False
 
 
-def _revoked(entry: Entry, content: RevokedContent | None) -> LogEvent:
-    return Revoked(
-        conversation=entry.conversation,
-        seq=entry.seq,
-        time=entry.time,
-        device=content.device if content else None,
-        token_id=content.token_id if content else None,
-        issued_until=content.issued_until if content else None,
-        unreadable=content is None,
-    )
-
-
-REVOKED = Kind("token.revoked", RevokedContent, _revoked)
+REVOKED = Kind("token.revoked", RevokedContent, told_as(Revoked, author=None))
 
 
 class RevokeToken(Command, frozen=True, kw_only=True, tag="token.revoke"):
@@ -152,26 +139,22 @@ class Tokens:
     async def _append(
         self, caller: Caller, client_id: str, user: str, content: RevokedContent, effect: Effect
     ) -> Awaitable[Changed]:
-        return self._done(
-            self._log.append(
-                draft(
-                    REVOKED,
-                    content,
-                    conversation=event_queue(user),
-                    author=caller.user,
-                    client_id=client_id,
-                    key=await self._authors.writing(caller.user),
-                    roster=queue_roster(user),
-                    begins=True,
-                    effects=(effect,),
-                )
-            )
+        change = draft(
+            REVOKED,
+            content,
+            author=caller.user,
+            client_id=client_id,
+            key=await self._authors.writing(caller.user),
+            roster=queue_roster(user),
+            begins=True,
+            effects=(effect,),
         )
+        return self._done(self._log.append(change))
 
     async def _done(self, committed: Awaitable[Appended]) -> Changed:
-        appended = await committed
+        done = await changed(committed)
         self._bus.signal(TokensRevoked())
-        return Changed(conversation=appended.conversation, seq=appended.seq, time=appended.time)
+        return done
 
 
 def _check(ask: RevokeToken) -> None:

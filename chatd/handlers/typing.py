@@ -7,10 +7,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from chatd.errors import Forbidden, Invalid, NotFound
-from chatd.handlers.access import check_sees, check_unblocked
 from chatd.handlers.caller import Caller
-from chatd.handlers.messages import MESSAGE
-from chatd.handlers.rights import check_posts
+from chatd.handlers.messages import MESSAGE, check_speaks
 from chatd.interfaces.bus import IBus
 from chatd.interfaces.people import IRelations
 from chatd.records.logs import Publication
@@ -51,15 +49,6 @@ class Stop(Command, frozen=True, kw_only=True, tag="typing.stop"):
     """Where the caller types no longer."""
 
     conversation: ConversationId
-
-
-def _check_may_post(roster: Roster, user: str, at: datetime) -> None:
-    """Raise NotFound or Forbidden unless ``user`` may say something here: nobody else is shown to type."""
-    check_sees(roster, user)
-    check_unblocked(roster)
-    check_posts(roster, user, at)
-    if roster.kind == "queue":
-        raise Forbidden("The event queue is written by the server alone.")
 
 
 class Typing(Follower):
@@ -103,7 +92,7 @@ class Typing(Follower):
         of the connection. In large groups only a few are told of at a time, and in very large ones nobody.
         """
         roster = await self._directory.shared(ask.conversation, caller.user)
-        _check_may_post(roster, caller.user, self._now())
+        check_speaks(roster, caller.user, self._now())
         if len(roster.members) <= self._silent_above and self._typists.is_due(ask.conversation, caller.user):
             apart = await self._relations.apart(caller.user)
             self._start(caller, roster, frozenset(roster.members.keys() - apart - {caller.user}))

@@ -105,7 +105,6 @@ class World:
         change = draft(
             MESSAGE,
             MessageContent(text=f"{len(log) + 1}"),
-            conversation=conversation,
             author=SENDER,
             client_id=f"{conversation}-{len(log)}",
             key=self.key,
