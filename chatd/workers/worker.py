@@ -41,7 +41,7 @@ class Worker(Service):
     """Serves on ``endpoints`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
-    the database is there, and ``equipped`` is whether they have brought what is needed. ``listening`` is told once
+    the database is there, and ``equipped`` is whether what is needed has been read from it. ``listening`` is told once
     clients find it there. ``broken`` is told why this worker cannot go on: a port that is taken, a database that this
     version may not touch.
     """
