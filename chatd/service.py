@@ -141,7 +141,9 @@ class Chatd(Service):
             look_for_cycles_rarely()
 
     def _start_failed(self, failure: Failure) -> None:
-        self._broken(failure.value or RuntimeError("unknown"))
+        # Whoever ends it gives up the start.
+        if self.running:
+            self._broken(failure.value or RuntimeError("unknown"))
 
     def _broken(self, error: BaseException) -> None:
         end_in_failure(self._reactor, error)
