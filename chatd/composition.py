@@ -145,8 +145,8 @@ def build_worker(
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
     connections = ConnectionFactory(gateway)
-    watch = RevocationWatch(stores.devices, revocations, exchange, reactor, time.time, connections.end_revoked)
-    introspecting = IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, reactor)
+    RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
+    IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
     _measure(metrics, identity)
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
@@ -165,7 +165,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
-        watches=(identity, watch, introspecting),
+        watches=(identity,),
         # Before they are known no token is taken.
         equipped=lambda: revocations.known,
         rhythm=rhythm,

@@ -26,7 +26,7 @@ from chatd.workers import credentials, development
 from chatd.workers.activation import first_environment, inherited
 from chatd.workers.child import Equipment
 from chatd.workers.control import Begin
-from chatd.workers.embedded import EmbeddedPostgres, default_state_folder
+from chatd.workers.embedded import EmbeddedPostgres
 from chatd.workers.ending import end_in_failure
 from chatd.workers.garbage import look_for_cycles_rarely
 from chatd.workers.listeners import UNIX, Listeners, check_inherited, listen
@@ -35,6 +35,7 @@ from chatd.workers.notify import Notifier, Report
 from chatd.workers.orders import Order
 from chatd.workers.parent import Parent, with_dsn
 from chatd.workers.ports import InheritedSocket
+from chatd.workers.postgres_folder import default_state_folder
 from chatd.workers.signals import Signals
 from chatd.workers.worker import Worker
 
@@ -141,7 +142,9 @@ class Chatd(Service):
             look_for_cycles_rarely()
 
     def _start_failed(self, failure: Failure) -> None:
-        self._broken(failure.value or RuntimeError("unknown"))
+        # Whoever ends it gives up the start.
+        if self.running:
+            self._broken(failure.value or RuntimeError("unknown"))
 
     def _broken(self, error: BaseException) -> None:
         end_in_failure(self._reactor, error)

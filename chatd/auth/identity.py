@@ -1,6 +1,6 @@
 """Everything that decides whose a token is, put together from the settings."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ class Identity:
     verifier: IntrospectedTokens
     sources: Mapping[str, FetchedKeys]
     introspections: Mapping[str, Introspection]
-    hang_up: Callable[[], Awaitable[None]]
+    hang_up: Callable[[], Deferred[None]]
 
     def start(self) -> None:
         """Fetch keys from now on."""
@@ -78,12 +78,9 @@ class Identity:
         """Fetch nothing more."""
         for source in self.sources.values():
             source.stop()
-        Deferred.fromCoroutine(self._hang_up()).addErrback(
+        self.hang_up().addErrback(
             lambda failure: log.failure("connections to auth services could not be closed", failure)
         )
-
-    async def _hang_up(self) -> None:
-        await self.hang_up()
 
 
 def build_identity(

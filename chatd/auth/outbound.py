@@ -7,7 +7,7 @@ and below the size that are allowed. Anything else is :exc:`AuthServiceFailed`, 
 # Twisted's classes are only partly annotated.
 # mypy: allow-untyped-calls
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, NoReturn
 from urllib.parse import quote_plus
@@ -103,7 +103,7 @@ def _too_late(result: object, seconds: float) -> NoReturn:
 
 def verifying_agent(
     reactor: Any, authorities: Any | None, *, timeout: float
-) -> tuple[IAgent, Callable[[], Awaitable[None]]]:
+) -> tuple[IAgent, Callable[[], Deferred[None]]]:
     """An agent that verifies TLS against ``authorities``, with None those of the system; and its end.
 
     ``timeout`` is for connecting.

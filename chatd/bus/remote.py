@@ -196,7 +196,8 @@ class RemoteBus:
                 self._waiting_bytes -= sum(len(message) for _, message in load)
                 try:
                     await carry(_packed(made, load))
-                except BaseException:
+                except Exception:
+                    # Whatever it was, they may not have arrived.
                     self._waiting.extendleft(reversed(load))
                     self._waiting_bytes += sum(len(message) for _, message in load)
                     raise

@@ -1,7 +1,7 @@
 """Which bus a worker is given, with the hub that belongs to it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from chatd.handlers.assembly import Stores
 from chatd.handlers.catalogue import NOTICES, SIGNALS
 from chatd.handlers.kinds import Reader
 from chatd.interfaces.bus import IBus
+from chatd.records.base import Signal
 from chatd.settings.model import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -38,6 +39,47 @@ class Wiring:
     hub: Hub
     carrier: IService | None = None
     figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A worker's end of a bus between workers, without what carries it."""
+
+    hub: SharedHub
+    bus: RemoteBus
+    backfill: Backfill
+    sweep: Sweep
+
+
+def share(
+    stores: Stores,
+    directory: Directory,
+    reader: Reader,
+    reactor: Any,
+    *,
+    failed: Callable[[BaseException], None],
+    channel_of: Callable[[str], str],
+    max_bytes: int,
+    signals: Collection[type[Signal]] = SIGNALS,
+) -> Shared:
+    """That of one worker; what is given by name, :class:`~chatd.bus.remote.RemoteBus` explains."""
+    pause = partial(deferLater, reactor)
+    hub = SharedHub(reader.event, reader.opened, directory)
+    backfill = Backfill(hub, stores.log, stores.conversations, directory, reader, pause=pause, failed=failed)
+    sweep = Sweep(hub, stores.conversations, clock=reactor.seconds, pause=pause, failed=failed)
+    bus = RemoteBus(
+        hub,
+        directory,
+        sweep,
+        notices=NOTICES,
+        signals=signals,
+        channel_of=channel_of,
+        sender=os.urandom(SENDER_BYTES),
+        max_bytes=max_bytes,
+        clock=reactor.seconds,
+        failed=failed,
+    )
+    return Shared(hub, bus, backfill, sweep)
 
 
 def kind_of(settings: Settings) -> str:
@@ -63,32 +105,18 @@ def wire(
     kind = kind_of(settings)
     if kind == "local":
         return Wiring(LocalBus(), Hub(reader.event))
-    pause = partial(deferLater, reactor)
-    hub = SharedHub(reader.event, reader.opened, directory)
-    backfill = Backfill(hub, stores.log, stores.conversations, directory, reader, pause=pause, failed=failed)
-    sweep = Sweep(hub, stores.conversations, clock=reactor.seconds, pause=pause, failed=failed)
-    remote = partial(
-        RemoteBus,
-        hub,
-        directory,
-        sweep,
-        notices=NOTICES,
-        signals=SIGNALS,
-        sender=os.urandom(SENDER_BYTES),
-        clock=reactor.seconds,
-        failed=failed,
-    )
+    between = partial(share, stores, directory, reader, reactor, failed=failed)
     if kind == "redis":
-        bus, carrier = _over_redis(settings, reactor, hub, authors, remote)
+        shared, carrier = _over_redis(settings, reactor, authors, between)
     else:
-        bus = remote(channel_of=one_channel, max_bytes=MAX_BYTES)
-        carrier = PostgresBus(reactor, pool, bus, authors)
-    return Wiring(bus, hub, carrier, _figures(bus, hub, backfill, sweep))
+        shared = between(channel_of=one_channel, max_bytes=MAX_BYTES)
+        carrier = PostgresBus(reactor, pool, shared.bus, authors)
+    return Wiring(shared.bus, shared.hub, carrier, _figures(shared))
 
 
 def _over_redis(
-    settings: Settings, reactor: Any, hub: SharedHub, authors: Authors, remote: Callable[..., RemoteBus]
-) -> tuple[RemoteBus, Carrier]:
+    settings: Settings, reactor: Any, authors: Authors, between: Callable[..., Shared]
+) -> tuple[Shared, Carrier]:
     try:
         # Here and not above: chatd without Redis needs nothing of it.
         from chatd.bus import redis
@@ -100,13 +128,14 @@ def _over_redis(
         way = redis.endpoint(reactor, address, ca_file)
     except ValueError as error:
         raise SettingsError("redis.url", "Redis", str(error)) from error
-    bus = remote(channel_of=redis.channels(prefix), max_bytes=redis.MAX_BYTES)
-    carrier = redis.RedisBus(reactor, way, address, bus, authors, prefix=prefix)
-    hub.interest.begun = carrier.listen
-    return bus, carrier
+    shared = between(channel_of=redis.channels(prefix), max_bytes=redis.MAX_BYTES)
+    carrier = redis.RedisBus(reactor, way, address, shared.bus, authors, prefix=prefix)
+    shared.hub.interest.begun = carrier.listen
+    return shared, carrier
 
 
-def _figures(bus: RemoteBus, hub: SharedHub, backfill: Backfill, sweep: Sweep) -> tuple[Figure, ...]:
+def _figures(shared: Shared) -> tuple[Figure, ...]:
+    hub, bus, backfill, sweep = shared.hub, shared.bus, shared.backfill, shared.sweep
     return (
         ("bus_linked", "Whether the bus is there.", lambda: bus.linked),
         ("bus_links", "How often the bus was linked, since the start.", lambda: bus.links),

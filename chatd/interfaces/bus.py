@@ -39,8 +39,11 @@ class IRhythm(Interface):
     def seconds() -> float:
         """The time, of which only differences count."""
 
-    def every(seconds: float, beat: Callable[[], Awaitable[None]]) -> None:
-        """Call ``beat`` so often, and never again before it has ended."""
+    def every(seconds: float, beat: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Call ``beat`` so often, and never again before it has ended.
+
+        What it returns has it called now or, where that is under way, once more as soon as it has ended.
+        """
 
     def at_end(farewell: Callable[[], Awaitable[None]]) -> None:
         """Call ``farewell`` when nothing else is called any more, while the database is still there."""

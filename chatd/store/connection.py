@@ -1,8 +1,8 @@
 """One session with PostgreSQL that always answers in time or ends, and says so once.
 
-txpostgres does the waiting. Four of its habits are changed here: a connection that dies while idle raises into the
+txpostgres does the waiting. Five of its habits are changed here: a connection that dies while idle raises into the
 reactor, cancelling blocks the process while libpq opens a second connection, a statement timeout looks like a
-cancelled Deferred, and nothing bounds a connect.
+cancelled Deferred, nothing bounds a connect, and the reactor is left to watch descriptors that libpq has closed.
 """
 
 import select
@@ -55,6 +55,15 @@ class _Uncancelled:
 class _Cursor(_Uncancelled, txpostgres.Cursor):  # type: ignore[misc]  # txpostgres is untyped
     """txpostgres' cursor, to which a statement timeout is an error like any other."""
 
+    def execute(self, query: str, params: Any = None) -> Deferred[Any]:
+        # Sending may have libpq close its socket. Once that has happened epoll's reactor cannot let go of it, and takes
+        # whoever is given the same descriptor for watched already.
+        self.reactor.removeReader(self._connection)
+        answer: Deferred[Any] = super().execute(query, params)
+        if answer.called and not self._connection.closed:  # psycopg2 refused it
+            self.reactor.addReader(self._connection)
+        return answer
+
 
 class _Wire(_Uncancelled, txpostgres.Connection):  # type: ignore[misc]  # txpostgres is untyped
     """txpostgres' connection, whose death while idle is told to ``ended`` instead of raised into the reactor."""
@@ -67,6 +76,15 @@ class _Wire(_Uncancelled, txpostgres.Connection):  # type: ignore[misc]  # txpos
         super().__init__(reactor)
         self._ended = ended
         self._notified = notified
+
+    def poll(self) -> Deferred[Any]:
+        connected: Deferred[Any] = super().poll()
+        return connected.addCallback(self._still_open)
+
+    def _still_open(self, wire: Any) -> Any:
+        if self._connection.closed:  # since libpq said that it is there: txpostgres would begin to watch it
+            raise ConnectionDone
+        return wire
 
     def checkForNotifies(self) -> None:
         notifies = self._connection.notifies

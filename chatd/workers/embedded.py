@@ -18,7 +18,6 @@ from chatd.workers.postgres_folder import (
     FolderLock,
     data_folder,
     data_version,
-    default_state_folder,
     make_partial_folder,
     make_socket_folder,
     prepare_state_folder,
@@ -33,8 +32,6 @@ from chatd.workers.postgres_server import (
     server_command,
 )
 from chatd.workers.postgres_supervision import SupervisedServer
-
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "default_state_folder", "find_binaries"]
 
 log = Logger()
 

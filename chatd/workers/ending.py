@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from chatd.settings.model import SettingsError
 from chatd.store.migrate import MigrationError
-from chatd.workers.embedded import EmbeddedPostgresError
+from chatd.workers.postgres_binaries import EmbeddedPostgresError
 
 log = Logger()
 

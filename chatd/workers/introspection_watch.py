@@ -4,13 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Set
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.auth.introspection import Introspection
 from chatd.errors import CloseCode, ServerError
+from chatd.interfaces.bus import IRhythm
 from chatd.records.tokens import Claims, ShownToken
 
 log = Logger()
@@ -23,7 +22,7 @@ End = Callable[[Set[bytes], CloseCode, str], None]
 
 
 class IntrospectionWatch:
-    """Has every token that ``living`` tells of asked about again when its verdict no longer counts.
+    """Has every token that ``living`` tells of asked about again, in ``rhythm``, when its verdict no longer counts.
 
     ``end`` closes the connections that live on the tokens of these digests.
     """
@@ -33,7 +32,7 @@ class IntrospectionWatch:
         introspections: Mapping[str, Introspection],
         living: Callable[[], Iterable[Claims]],
         end: End,
-        reactor: IReactorTime,
+        rhythm: IRhythm,
     ) -> None:
         self._introspections = introspections
         self._living = living
@@ -41,24 +40,15 @@ class IntrospectionWatch:
         self._asked: dict[str, set[bytes]] = {issuer: set() for issuer in introspections}
         self._due: dict[str, deque[ShownToken]] = {issuer: deque() for issuer in introspections}
         self._filling = False
-        self._loop = LoopingCall(self.look)
-        self._loop.clock = reactor
+        if introspections:
+            rhythm.every(LOOK_SECONDS, self._look)
+            rhythm.at_end(self._ask_no_more)
 
-    def start(self) -> None:
-        """Look from now on."""
-        if self._introspections:
-            self._loop.start(LOOK_SECONDS).addErrback(
-                lambda failure: log.failure("the watch over introspected tokens ended", failure)
-            )
-
-    def stop(self) -> None:
-        """Look no longer."""
-        if self._loop.running:
-            self._loop.stop()
+    async def _ask_no_more(self) -> None:
         for due in self._due.values():
             due.clear()
 
-    def look(self) -> None:
+    async def _look(self) -> None:
         """Close what the issuers are known not to stand by, and ask about what is due, the longest unasked first."""
         due: dict[str, dict[bytes, tuple[float, ShownToken]]] = {issuer: {} for issuer in self._introspections}
         inactive: set[bytes] = set()

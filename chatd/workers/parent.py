@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -162,7 +162,7 @@ class Parent(Service):
             self._listeners.close()
         await gone
         if self._overview is not None:
-            await _done(self._overview.stopListening())
+            await maybeDeferred(self._overview.stopListening)
         if self._database is not None:
             await self._database.stop()
         self._report.stop()
@@ -177,9 +177,3 @@ def _check_fixed(before: Settings, after: Settings) -> None:
     for name in FIXED:
         if getattr(before, name) != getattr(after, name):
             raise SettingsError(name, "reload", "has changed, which takes a restart")
-
-
-async def _done(stopping: Deferred[None] | None) -> None:
-    """Ports answer None where there is nothing to wait for."""
-    if stopping is not None:
-        await stopping

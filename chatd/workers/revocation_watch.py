@@ -2,19 +2,11 @@
 
 from collections.abc import Callable, Set
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
-from chatd.errors import ServerError
+from chatd.interfaces.bus import IRhythm
 from chatd.interfaces.devices import IDeviceStore
 from chatd.records.devices import TokensRevoked
 from chatd.state.exchange import Exchange
 from chatd.state.revocations import Revocations
-
-log = Logger()
 
 LOOK_SECONDS = 0.5
 LOOK_BACK_SECONDS = 60.0
@@ -23,7 +15,7 @@ PRUNE_SECONDS = 3600.0
 
 
 class RevocationWatch:
-    """Keeps ``revocations`` as the database has them; ``revoked`` is told whose tokens are concerned.
+    """Keeps ``revocations`` as the database has them, in ``rhythm``; ``revoked`` is told whose tokens are concerned.
 
     While the database is away, what is known goes on to be refused, and the next look after it looks back as far as
     need be: it reads everything again.
@@ -34,61 +26,28 @@ class RevocationWatch:
         store: IDeviceStore,
         revocations: Revocations,
         exchange: Exchange,
-        reactor: IReactorTime,
+        rhythm: IRhythm,
         now: Callable[[], float],
         revoked: Callable[[Set[str]], None],
     ) -> None:
         self._store = store
         self._revocations = revocations
-        self._reactor = reactor
+        self._rhythm = rhythm
         self._now = now
         self._revoked = revoked
-        self._looking = False
-        self._again = False
         self._missed = True
-        self._pruned_at = reactor.seconds()
-        self._loop = LoopingCall(self.look)
-        self._loop.clock = reactor
-        exchange.listen(TokensRevoked, lambda signal: self.look())
-
-    def start(self) -> None:
-        """Look from now on. The database is there."""
-        self._loop.start(LOOK_SECONDS).addErrback(
-            lambda failure: log.failure("the watch over revocations ended", failure)
-        )
-
-    def stop(self) -> None:
-        """Look no longer."""
-        if self._loop.running:
-            self._loop.stop()
-
-    def look(self) -> None:
-        """See what is new, now or, if that is being done already, once more afterwards."""
-        if self._looking:
-            self._again = True
-            return
-        self._looking = True
-        # Nobody waits for it: one look that takes long does not hold up the loop.
-        Deferred.fromCoroutine(self._look()).addErrback(self._failed).addBoth(self._looked)
+        self._pruned_at = rhythm.seconds()
+        look = rhythm.every(LOOK_SECONDS, self._look)
+        exchange.listen(TokensRevoked, lambda signal: look())
 
     async def _look(self) -> None:
-        found = await self._store.revocations(None if self._missed else LOOK_BACK_SECONDS)
-        self._missed = False
-        users = self._revocations.learn(found)
+        within = None if self._missed else LOOK_BACK_SECONDS
+        self._missed = True
+        users = self._revocations.learn(await self._store.revocations(within))
         if users:
             self._revoked(users)
-        if self._reactor.seconds() - self._pruned_at > PRUNE_SECONDS:
-            self._pruned_at = self._reactor.seconds()
+        if self._rhythm.seconds() - self._pruned_at > PRUNE_SECONDS:
+            self._pruned_at = self._rhythm.seconds()
             self._revocations.forget(self._now())
             await self._store.prune()
-
-    def _failed(self, failure: Failure) -> None:
-        self._missed = True
-        if not isinstance(failure.value, ServerError):
-            log.failure("revocations could not be read", failure)
-
-    def _looked(self, result: object) -> None:
-        self._looking = False
-        if self._again:
-            self._again = False
-            self.look()
+        self._missed = False

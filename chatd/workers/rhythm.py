@@ -38,11 +38,29 @@ class Rhythm(Service):
         """See :class:`~chatd.interfaces.bus.IRhythm`."""
         return self._reactor.seconds()
 
-    def every(self, seconds: float, beat: Beat) -> None:
+    def every(self, seconds: float, beat: Beat) -> Callable[[], None]:
         """See :class:`~chatd.interfaces.bus.IRhythm`."""
-        looping = LoopingCall(lambda: Deferred.fromCoroutine(self._bear(beat)))
+        wanted = under_way = False
+
+        async def once_more() -> None:
+            nonlocal wanted, under_way
+            wanted = True
+            if under_way:
+                return
+            under_way = True
+            while wanted:
+                wanted = False
+                await self._bear(beat)
+            under_way = False
+
+        def now() -> None:
+            # Not lost: whatever goes wrong is borne.
+            Deferred.fromCoroutine(once_more())
+
+        looping = LoopingCall(lambda: Deferred.fromCoroutine(once_more()))
         looping.clock = self._reactor
         self._beats.append((seconds, looping))
+        return now
 
     def at_end(self, farewell: Beat) -> None:
         """See :class:`~chatd.interfaces.bus.IRhythm`."""

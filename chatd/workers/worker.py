@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -41,7 +41,7 @@ class Worker(Service):
     """Serves on ``endpoints`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
-    the database is there, and ``equipped`` is whether they have brought what is needed. ``listening`` is told once
+    the database is there, and ``equipped`` is whether what is needed has been read from it. ``listening`` is told once
     clients find it there. ``broken`` is told why this worker cannot go on: a port that is taken, a database that this
     version may not touch.
     """
@@ -133,7 +133,7 @@ class Worker(Service):
 
     async def _wind_down(self) -> None:
         for port in self._ports:
-            await _done(port.stopListening())
+            await maybeDeferred(port.stopListening)
         arrived_by = self._reactor.seconds() + ARRIVAL_SECONDS
         while self._site.arriving and self._reactor.seconds() < arrived_by:
             await deferLater(self._reactor, POLL_SECONDS)
@@ -147,24 +147,18 @@ class Worker(Service):
         for watch in self._watches:
             watch.stop()
         if self._pool.running:
-            ended = self._rhythm.stopService()
+            ended = maybeDeferred(self._rhythm.stopService)
             if self._pool.ready:
-                await _done(ended)
+                await ended
             # The others hear of what was done last.
             if self._bus is not None:
-                await _done(self._bus.stopService())
+                await maybeDeferred(self._bus.stopService)
             # Without a database the rhythm ends when nobody waits for one any more.
             await self._pool.stopService()
-            await _done(ended)
+            await ended
 
     @property
     def _occupied(self) -> bool:
         """Whether something is under way, or a client has not yet heard that it is to come back."""
         connections, site = self._connections, self._site
         return bool(connections.in_flight or connections.handlers or site.in_flight)
-
-
-async def _done(stopping: Deferred[None] | None) -> None:
-    """Ports answer None where there is nothing to wait for."""
-    if stopping is not None:
-        await stopping

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from chatd.bus.backfill import Backfill
 from chatd.bus.carrier import Carrier
 from chatd.bus.remote import RemoteBus
-from chatd.bus.sweep import Sweep
-from chatd.handlers.catalogue import KINDS, NOTICES
+from chatd.bus.wiring import share
+from chatd.handlers.catalogue import KINDS
 from chatd.handlers.kinds import Reader
 from chatd.records.base import Signal
 from chatd.security.keyring import Keyring, MasterKeys
@@ -35,29 +32,22 @@ Carry = Callable[[RemoteBus, Authors, SharedHub], Carrier]
 class LinkedWorker:
     """A worker of ``database``. ``rung`` are the signals that it heard."""
 
-    def __init__(self, database: MemoryDatabase, number: int, channel_of: Callable[[str], str], max_bytes: int) -> None:
+    def __init__(self, database: MemoryDatabase, channel_of: Callable[[str], str], max_bytes: int) -> None:
         self.rung: list[Signal] = []
         self.unforeseen: list[BaseException] = []
         stores = memory_stores(database)
         self.authors = Authors(stores.keys, Keyring(MASTERS))
-        directory, pause = Directory(stores.conversations), partial(deferLater, reactor)
-        reader = Reader(KINDS, self.authors, lambda entry, reason: None)
-        failed = self.unforeseen.append
-        self.hub = SharedHub(reader.event, reader.opened, directory)
-        Backfill(self.hub, stores.log, stores.conversations, directory, reader, pause=pause, failed=failed)
-        self.sweep = Sweep(self.hub, stores.conversations, clock=reactor.seconds, pause=pause, failed=failed)
-        self.bus = RemoteBus(
-            self.hub,
-            directory,
-            self.sweep,
-            notices=NOTICES,
-            signals=(Ring,),
+        shared = share(
+            stores,
+            Directory(stores.conversations),
+            Reader(KINDS, self.authors, lambda entry, reason: None),
+            reactor,
+            failed=self.unforeseen.append,
             channel_of=channel_of,
-            sender=bytes([number]) * 16,
             max_bytes=max_bytes,
-            clock=reactor.seconds,
-            failed=failed,
+            signals=(Ring,),
         )
+        self.hub, self.bus, self.sweep = shared.hub, shared.bus, shared.sweep
         self.bus.subscribe(self.hub.receive, self.hub.notice, self.rung.append)
         self.carrier: Carrier
 
@@ -76,8 +66,8 @@ def workers() -> Iterator[Callable[..., list[LinkedWorker]]]:
 
     def start(number: int, carry: Carry, channel_of: Callable[[str], str], max_bytes: int) -> list[LinkedWorker]:
         database = MemoryDatabase(lambda: datetime.now(UTC))
-        for n in range(number):
-            worker = LinkedWorker(database, n + 1, channel_of, max_bytes)
+        for _ in range(number):
+            worker = LinkedWorker(database, channel_of, max_bytes)
             worker.carrier = carry(worker.bus, worker.authors, worker.hub)
             worker.carrier.startService()
             started.append(worker)

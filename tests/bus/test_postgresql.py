@@ -83,8 +83,7 @@ async def test_a_worker_that_does_not_hear_itself_says_so_and_links_anew(
 ) -> None:
     """As behind a pooler that hands sessions around."""
     one, other = two
-    await until(lambda: one.bus.linked and other.bus.linked)
-    await until(lambda: not one.carrier._connection._asking)  # its first words about itself may be under way
+    await until(lambda: one.bus.linked and one.bus.sent and other.bus.linked)
     await one.carrier._connection.run(f"UNLISTEN {CHANNEL}")
     monkeypatch.setattr(carrier_module, "DEAF_SECONDS", 0.0)
     one.carrier._beat()

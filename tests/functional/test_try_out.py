@@ -22,7 +22,7 @@ from tests.kit.workers import children, gone
 
 
 class TryOut:
-    """A try-out with two workers, whose state stays from start to start."""
+    """A try-out, with two workers unless said otherwise, whose state stays from start to start."""
 
     def __init__(self, folder: Path) -> None:
         self._state = folder / "state"
@@ -33,16 +33,24 @@ class TryOut:
 
     def start(self) -> None:
         """Return when it serves."""
-        flags = ["--dev", "--workers=2", f"--port={self._port}", f"--state-dir={self._state}"]
+        self.begin()
+        wait_for(self._ready)
+
+    def begin(self, workers: int = 2) -> None:
+        """Have it start."""
+        flags = ["--dev", f"--workers={workers}", f"--port={self._port}", f"--state-dir={self._state}"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*ENDS_WITH_US, *TWISTD, "chatd", *flags], cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        wait_for(self._ready)
+
+    @property
+    def logged(self) -> str:
+        return self._log.read_text()
 
     def _ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()
+        assert self._process.poll() is None, self.logged
         try:
             return HttpClient(f"http://127.0.0.1:{self._port}").get("/readyz").status == 200
         except OSError:
@@ -67,6 +75,13 @@ class TryOut:
         wait_for(lambda: all(gone(pid) for pid in workers))
         wait_for(lambda: has_ended(postmaster.pid))
         return code
+
+    def give_up(self) -> int:
+        """End it before it has come so far; its exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.terminate()
+        return process.wait(WITHIN_S)
 
     def close(self) -> None:
         self._reserved.close()
@@ -93,3 +108,11 @@ def test_when_the_parent_is_killed_the_database_goes_too_and_a_restart_has_every
     try_out.start()
     assert try_out.http.post("/v1/messages", **message).body == sent.body
     assert try_out.end(SIGTERM) == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_that_is_told_to_end_while_its_database_is_made_ends_in_good_order(try_out: TryOut, workers: int) -> None:
+    try_out.begin(workers)
+    wait_for(lambda: "making a database" in try_out.logged)
+    assert try_out.give_up() == 0
+    assert "cannot go on" not in try_out.logged

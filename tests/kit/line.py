@@ -1,17 +1,13 @@
 """A bus that is a wire in memory: it can be cut, hold things back and be listened in on. Time passes when told to."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import count
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 
-from chatd.bus.backfill import Backfill
 from chatd.bus.remote import RemoteBus
-from chatd.bus.sweep import Sweep
+from chatd.bus.wiring import share
 from chatd.handlers.assembly import Stores
-from chatd.handlers.catalogue import NOTICES
 from chatd.handlers.kinds import Reader
 from chatd.records.base import Signal
 from chatd.state.authors import SERVER, Authors
@@ -44,7 +40,6 @@ class Line:
         self.holding = False
         self.lossy = False
         self.refusing: Exception | None = None
-        self._senders = count(1)
 
     def join(
         self,
@@ -55,25 +50,19 @@ class Line:
         failed: Callable[[BaseException], None],
     ) -> tuple[SharedHub, RemoteBus]:
         """A worker's end of it; still to be linked."""
-        pause = partial(deferLater, self.clock)
-        hub = SharedHub(reader.event, reader.opened, directory)
-        Backfill(hub, stores.log, stores.conversations, directory, reader, pause=pause, failed=failed)
-        sweep = Sweep(hub, stores.conversations, clock=self.clock.seconds, pause=pause, failed=failed)
-        bus = RemoteBus(
-            hub,
+        shared = share(
+            stores,
             directory,
-            sweep,
-            notices=NOTICES,
-            signals=(Ring,),
-            channel_of=lambda topic: "line",
-            sender=bytes([next(self._senders)]) * 16,
-            max_bytes=ROOM,
-            clock=self.clock.seconds,
+            reader,
+            self.clock,
             failed=failed,
+            channel_of=lambda topic: "line",
+            max_bytes=ROOM,
+            signals=(Ring,),
         )
-        self.buses.append(bus)
+        self.buses.append(shared.bus)
         self.authors.append(authors)
-        return hub, bus
+        return shared.hub, shared.bus
 
     def link(self, bus: RemoteBus) -> None:
         bus.link(at_once(self.authors[self.buses.index(bus)].writing(SERVER)), self._carry)

@@ -1,5 +1,10 @@
 """One session: how it is asked for, what it refuses, and how it ends."""
 
+import os
+import select
+import socket
+
+import psycopg2
 import pytest
 import pytest_twisted
 from psycopg2.extensions import make_dsn, parse_dsn
@@ -13,6 +18,12 @@ from tests.kit.proxy import Proxy, postgres_proxy
 from tests.kit.until import until
 
 QUICK = Bounds(connect=0.3, statement=0.2, grace=0.1)
+
+
+def hung_up_on(connection):
+    """Have the server's last word be said, though the reactor has not heard it."""
+    with socket.socket(fileno=os.dup(connection._wire.fileno())) as stream:
+        stream.shutdown(socket.SHUT_RD)
 
 
 def read_but_not_told(connection):
@@ -130,6 +141,46 @@ async def test_an_answer_that_arrives_as_the_session_ends_is_lost_with_its_rows(
     with pytest.raises(Lost, match="stopped"):
         await asked
     await deferLater(reactor, 0.0)
+    assert errors_logged == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_whose_end_is_noticed_while_much_is_sent_leaves_its_descriptor_to_the_next(shared_dsn, errors_logged):
+    watched = len(reactor.getReaders())
+    connection = Connection(reactor, Bounds())
+    await connection.open(shared_dsn)
+    hung_up_on(connection)
+    with pytest.raises(NotSent):
+        await connection.run("SELECT length(%s)", ("x" * 10_000_000,))
+    assert not connection.alive
+    assert len(reactor.getReaders()) == watched
+    successor = Connection(reactor, Bounds())
+    await successor.open(shared_dsn)
+    assert (await successor.run("SELECT 1")).fetchall() == [(1,)]
+    successor.end(SessionError("the test is over"))
+    assert errors_logged == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_a_statement_that_cannot_be_sent_the_end_of_the_session_is_still_noticed(shared_dsn):
+    connection = Connection(reactor, Bounds())
+    await connection.open(shared_dsn)
+    with pytest.raises(IndexError):
+        await connection.run("SELECT %s, %s", (1,))
+    hung_up_on(connection)
+    assert isinstance(await connection.lost, psycopg2.OperationalError)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_that_is_there_just_too_late_ends_with_the_reason(shared_dsn, errors_logged):
+    connection = Connection(reactor, Bounds())
+    opening = Deferred.fromCoroutine(connection.open(shared_dsn))
+    while connection._wire._pollingD is not None:
+        assert select.select([connection._wire], [connection._wire], [], 5.0)
+        connection._wire.doWrite()
+    connection.end(TimeoutError("too late"))
+    with pytest.raises(Lost, match="too late"):
+        await opening
     assert errors_logged == []
 
 

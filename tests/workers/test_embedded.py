@@ -19,9 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from chatd.workers import postgres_supervision
-from chatd.workers.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from chatd.workers.embedded import EmbeddedPostgres
 from chatd.workers.postgres_account import barrier, environment, launcher, server_account
-from chatd.workers.postgres_binaries import find_binaries, inspect, wheel_folder
+from chatd.workers.postgres_binaries import EmbeddedPostgresError, find_binaries, inspect, wheel_folder
 from chatd.workers.postgres_folder import data_folder, log_file
 from chatd.workers.postgres_server import leftover_postmaster, pid_file, recorded_postmaster, server_command
 from chatd.workers.postgres_supervision import restart_delay

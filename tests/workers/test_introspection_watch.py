@@ -8,6 +8,7 @@ from chatd.errors import CloseCode, Unavailable
 from chatd.records.tokens import Claims, ShownToken
 from chatd.state.verdicts import Verdict
 from chatd.workers.introspection_watch import AT_ONCE, LOOK_SECONDS, IntrospectionWatch
+from chatd.workers.rhythm import Rhythm
 
 ISSUER, EVERY, STALE = "https://a", 10.0, 60.0
 
@@ -47,9 +48,8 @@ class World:
     def __init__(self):
         self.clock, self.living, self.ended = Clock(), {}, []
         self.introspection = Introspection(self.clock)
-        self.watch = IntrospectionWatch(
-            {ISSUER: self.introspection}, lambda: list(self.living.values()), self.end, self.clock
-        )
+        self.rhythm = Rhythm(self.clock, lambda error: pytest.fail(repr(error)))
+        IntrospectionWatch({ISSUER: self.introspection}, lambda: list(self.living.values()), self.end, self.rhythm)
 
     def connect(self, *names, issuer=ISSUER, shown=True):
         for name in names:
@@ -69,9 +69,9 @@ class World:
 @pytest.fixture
 def world():
     world = World()
-    world.watch.start()
+    world.rhythm.startService()
     yield world
-    world.watch.stop()
+    world.rhythm.stopService()
     assert world.clock.getDelayedCalls() == []
 
 
@@ -160,8 +160,9 @@ def test_what_was_not_foreseen_ends_neither_the_watch_nor_a_connection(world):
 
 def test_without_introspection_nothing_is_looked_at():
     clock = Clock()
-    watch = IntrospectionWatch({}, lambda: pytest.fail("asked"), lambda *given: None, clock)
-    watch.start()
+    rhythm = Rhythm(clock, lambda error: pytest.fail(repr(error)))
+    IntrospectionWatch({}, lambda: pytest.fail("asked"), lambda *given: None, rhythm)
+    rhythm.startService()
     clock.advance(10)
-    watch.stop()
+    rhythm.stopService()
     assert clock.getDelayedCalls() == []

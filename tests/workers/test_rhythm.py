@@ -75,6 +75,30 @@ def test_a_beat_waits_for_the_one_before_it(clock, rhythm, beats):
     assert beats.at == [0, 6]
 
 
+def test_one_that_is_prompted_comes_at_once_beside_the_others(clock, rhythm):
+    beats = Beats(clock)
+    prompt = rhythm.every(2.0, beats.beat)
+    rhythm.startService()
+    clock.advance(1)
+    prompt()
+    clock.advance(1)
+    assert beats.at == [0, 1, 2]
+
+
+def test_one_that_is_prompted_while_it_is_under_way_comes_once_more(clock, rhythm):
+    beats, slow = Beats(clock), Deferred()
+    prompt = rhythm.every(2.0, beats.beat)
+    rhythm.startService()
+    beats.answers = [slow]
+    prompt()
+    prompt()
+    clock.advance(3)
+    prompt()
+    assert beats.at == [0, 0]
+    slow.callback(None)
+    assert beats.at == [0, 0, 3]
+
+
 def test_a_beat_that_fails_is_followed_by_the_next(clock, rhythm, beats, failed):
     defect = ValueError("a defect")
     beats.answers = [Unavailable(), defect]
