@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from chatd.records.base import Record
-from chatd.records.logs import Entry
+from chatd.records.logs import Entry, Publication
 
 
 class News(Record, frozen=True, kw_only=True, gc=False):
@@ -23,6 +23,20 @@ class News(Record, frozen=True, kw_only=True, gc=False):
     access: int = 0
     came: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+
+
+def news_of(publication: Publication) -> News:
+    """What is heard of a change by those in its own process."""
+    return News(
+        conversation=publication.entry.conversation,
+        seq=publication.entry.seq,
+        entry=None if publication.content is None else publication.entry,
+        content=publication.content,
+        audience=publication.audience,
+        access=publication.access,
+        came=publication.came,
+        gone=publication.gone,
+    )
 
 
 class Tail(Record, frozen=True, kw_only=True, gc=False):

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from chatd.records.bus import News, Reach, Tail
+from chatd.records.bus import News, Reach, Tail, news_of
 from chatd.records.logs import Cursor, Entry, Publication
 from chatd.records.rosters import Roster
 from chatd.state.delivery import Delivery, Phase, Start
@@ -46,18 +46,14 @@ class Gap(Cursor, frozen=True, kw_only=True, gc=False):
     target: int
 
 
-def news_of(publication: Publication) -> News:
-    """What is heard of a change by those in its own process."""
-    return News(
-        conversation=publication.entry.conversation,
-        seq=publication.entry.seq,
-        entry=None if publication.content is None else publication.entry,
-        content=publication.content,
-        audience=publication.audience,
-        access=publication.access,
-        came=publication.came,
-        gone=publication.gone,
-    )
+class _Gathering:
+    """Somebody's positions are being read, and meanwhile logs that they are no members of were read on for others."""
+
+    __slots__ = ("dismissed", "user")
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.dismissed: set[str] = set()
 
 
 class SharedHub(Hub):
@@ -77,7 +73,7 @@ class SharedHub(Hub):
         self.wake: Callable[[], None] = _nobody_reads
         self._opened = opened
         self._directory = directory
-        self._gathering: dict[Delivery[Any], str] = {}
+        self._gathering: dict[Delivery[Any], _Gathering] = {}
         self._wanting: dict[str, None] = {}
 
     # -- connections --
@@ -97,14 +93,18 @@ class SharedHub(Hub):
     def begin(self, user: str, delivery: Delivery[Any]) -> None:
         """See :class:`Hub`."""
         if delivery.phase is not Phase.ENDED:
-            self._gathering[delivery] = user
+            self._gathering[delivery] = _Gathering(user)
 
     def settle(self, user: str, delivery: Delivery[Any], starts: Sequence[Start]) -> list[Cursor]:
         """See :class:`Hub`. From here on the logs of these positions are followed."""
-        self._gathering.pop(delivery, None)
+        gathering = self._gathering.pop(delivery, None)
         if delivery.phase is Phase.ENDED:
             return []
         if delivery.phase is Phase.GATHERING:
+            if gathering is not None:
+                for start in starts:
+                    if start.conversation in gathering.dismissed:
+                        delivery.lost(start.conversation)
             # They were joined after the positions were read, and perhaps heard of by way of another device.
             for conversation in self.interest.followed(user) - {start.conversation for start in starts}:
                 delivery.lost(conversation)
@@ -304,9 +304,16 @@ class SharedHub(Hub):
                 self._offer(user, outgoing, entry.seq == since + 1)
 
     def _dismiss(self, log: Followed, roster: Roster) -> None:
-        """Whoever is no longer a member may still have to see a part of what was read: it is stale for them."""
-        for delivery, user in [*self._gathering.items()]:
-            if user not in roster.members and self._reads(delivery, log.name):
+        """Whoever is no longer a member may still have to see a part of what was read: it is stale for them.
+
+        Of those whose positions are being read only these will say whether they ever were one.
+        """
+        for delivery, gathering in [*self._gathering.items()]:
+            if gathering.user in roster.members or not self._reads(delivery, log.name):
+                continue
+            if delivery.phase is Phase.GATHERING:
+                gathering.dismissed.add(log.name)
+            else:
                 delivery.lost(log.name)
         following = sum(self.interest.follows(user, log.name) for user in self._connected(roster.members))
         if following < log.followers:

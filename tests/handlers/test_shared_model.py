@@ -21,13 +21,13 @@ from chatd.bus.backfill import Backfill
 from chatd.handlers import sync as sync_module
 from chatd.interfaces.conversations import IConversationStore
 from chatd.interfaces.log import ILogStore
-from chatd.records.bus import News, Reach, Tail
+from chatd.records.bus import News, Reach, Tail, news_of
 from chatd.records.logs import Cursor, Publication
 from chatd.records.rosters import Roster, plain_roster
 from chatd.state import delivery as delivery_module
 from chatd.state import shared as shared_module
 from chatd.state.directory import Directory
-from chatd.state.shared import SharedHub, news_of
+from chatd.state.shared import SharedHub
 from tests.handlers.test_sync_model import Question, Resumption
 from tests.kit.delivery import CONVERSATIONS, USER, World
 from tests.kit.unruly import OF_PEERS, moves

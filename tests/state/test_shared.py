@@ -120,6 +120,17 @@ def test_a_log_that_is_to_be_checked_is_read_again_if_it_was_being_read(hub: Sha
     assert again.seq == 3
 
 
+def test_who_connects_is_told_nothing_of_a_group_that_is_none_of_theirs(hub: SharedHub, group: Group) -> None:
+    assert settle(hub, connect(hub, "bob", group), 2) == []
+    dave = connect(hub, "dave", group)
+    group.append()
+    hub.hear(News(conversation="g", seq=3, access=group.roster.access))
+    read(hub, group)
+    assert hub.settle("dave", dave.delivery, []) == []
+    hub.interrupt(dave.delivery)
+    assert dave.due == {}
+
+
 def test_a_conversation_that_is_gone_is_not_asked_for_again(hub: SharedHub, group: Group) -> None:
     settle(hub, connect(hub, "bob", group), 2)
     hub.hear(News(conversation="g", seq=3))
