@@ -98,7 +98,9 @@ class Pool(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted does not annotate it
         for slot in self._slots:
             slot.start()
-        self._probing.start(self._probe_interval, now=False)
+        self._probing.start(self._probe_interval, now=False).addErrback(
+            lambda failure: log.failure("unused connections are no longer probed", failure)
+        )
 
     def stopService(self) -> Deferred[None]:
         """Take nothing new, finish what was taken, close; at the latest after one statement's time."""
