@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import settings, strategies
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from chatd.bus.local import LocalBus
 from chatd.errors import Unavailable
@@ -242,5 +249,5 @@ class Presences(RuleBasedStateMachine):
             assert [worker.chat.failed for worker in self.workers] == [[] for _ in self.workers]
 
 
-TestPresences = Presences.TestCase
-TestPresences.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+def test_whatever_happens_to_workers_what_is_told_comes_true() -> None:
+    run_state_machine_as_test(Presences, settings=settings(max_examples=30, stateful_step_count=40, deadline=None))

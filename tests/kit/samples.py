@@ -1,6 +1,7 @@
 """Valid values for any type of the wire, made from the type alone, so that a new command needs no sample of its own."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -34,7 +35,12 @@ def sample(annotation: Any) -> Any:
 
 def frame_of(shape: type[msgspec.Struct]) -> dict[str, Any]:
     """A frame with every field of ``shape``."""
-    return _struct(type_info(shape))
+    return _struct(_described(shape))
+
+
+@cache
+def _described(shape: type[msgspec.Struct]) -> Type:
+    return type_info(shape)
 
 
 def _sample(kind: Type) -> Any:
@@ -81,7 +87,7 @@ def fits(text: str, kind: StrType) -> bool:
 
 def places(shape: type[msgspec.Struct], wanted: Callable[[Type], bool]) -> Iterator[Path]:
     """Everywhere in a frame of ``shape`` where a value of a wanted type stands."""
-    kind = type_info(shape)
+    kind = _described(shape)
     assert isinstance(kind, StructType)
     for field in kind.fields:
         for path, one in _parts((field.encode_name,), field.type):
