@@ -120,7 +120,8 @@ class SharedHub(Hub):
                 delivery.lost(conversation)
             if len(self._users.get(user, ())) == 1:
                 self.interest.mark_dealt_with(user, conversation, start.last_seq)
-            return msgspec.structs.replace(start, recent=log is not None and start.last_seq > log.high)
+            heard = self.interest.dealt_with(user, conversation) if log is None else log.high
+            return msgspec.structs.replace(start, recent=start.last_seq > heard)
         new = not self.interest.follows(user, conversation)
         log = self.interest.follow(user, conversation, start.last_seq)
         log.target = max(log.target, start.last_seq)

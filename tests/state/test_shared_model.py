@@ -418,3 +418,20 @@ def test_a_second_stay_of_which_nothing_was_heard_is_told_of() -> None:
     for _ in ("comes", "goes"):
         state.come_or_go("h bob")
     state.teardown()
+
+
+def test_a_stay_that_was_read_twice_is_not_told_again_by_late_news() -> None:
+    """Found by the machine above: another device's positions were being read, so the stay still concerned somebody."""
+    state = Coming()
+    state.begin()
+    for which in ("alice's phone", "alice's tablet"):
+        state.sync_all(which)
+    for _ in ("comes", "goes"):
+        state.come_or_go("g alice")
+    for _ in ("once", "twice"):
+        state.finish("alice's tablet")
+        state.sync_all("alice's tablet")
+    for _ in ("where it begins", "what it holds"):
+        state.step("alice's tablet")
+    state.hear("g")
+    state.teardown()
