@@ -120,7 +120,8 @@ class SharedHub(Hub):
                 delivery.lost(conversation)
             if len(self._users.get(user, ())) == 1:
                 self.interest.mark_dealt_with(user, conversation, start.last_seq)
-            heard = self.interest.dealt_with(user, conversation) if log is None else log.high
+            # Whatever the log's mark is: it goes with the log's last follower.
+            heard = self.interest.dealt_with(user, conversation)
             return msgspec.structs.replace(start, recent=start.last_seq > heard)
         new = not self.interest.follows(user, conversation)
         log = self.interest.follow(user, conversation, start.last_seq)

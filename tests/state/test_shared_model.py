@@ -435,3 +435,25 @@ def test_a_stay_that_was_read_twice_is_not_told_again_by_late_news() -> None:
         state.step("alice's tablet")
     state.hear("g")
     state.teardown()
+
+
+def test_a_stay_that_was_read_is_not_told_again_once_nobody_follows_the_log() -> None:
+    """Found by the machine above: somebody else's following had kept late news away, until they left."""
+    state = Coming()
+    state.begin()
+    state.come_or_go("g alice")
+    state.hear("g")
+    for which in ("alice's phone", "alice's tablet"):
+        state.sync_all(which)
+    state.come_or_go("g alice")
+    state.hear("g")
+    state.finish("alice's tablet")
+    for which in ("alice's tablet", "carol's"):
+        state.sync_all(which)
+    state.step("alice's tablet")
+    state.come_or_go("g carol")
+    state.hear("g")
+    state.step("alice's tablet")
+    state.leave("carol's")
+    state.hear_again("g")
+    state.teardown()
