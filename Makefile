@@ -1,11 +1,14 @@
 # Each target does all of its own set-up in a virtual environment of this folder's. None needs root or a running
-# service; all of them work as root too. make run ARGS='--port 9000' passes flags on to chatd.
+# service; all of them work as root too. make run ARGS='--port 9000' passes flags on to chatd, and make test ARGS='-n 0 -x
+# tests/wire' some on to pytest.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 DECLARED := setup.cfg pyproject.toml
+# Much of the tests' time goes into waiting for servers to start, so two files are run at a time.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test lint format bench docs clean
 
@@ -13,7 +16,7 @@ run: $(VENV)/run-installed
 	$(BIN)/twistd --nodaemon --pidfile= chatd --dev $(ARGS)
 
 test: $(VENV)/test-installed
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff format --check .
