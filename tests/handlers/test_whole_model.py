@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.kit.likely import likely
 from tests.kit.lives import finish, live
-from tests.kit.machine import DEVICES, LIMITS, NOWHERE, PAST, PEOPLE, Device, Machine
+from tests.kit.machine import DEVICES, NOWHERE, PAST, PEOPLE, SETTINGS, Device, Machine
 from tests.kit.model_talk import RANKS
 from tests.kit.world import NOON, Chat
 
@@ -37,6 +37,7 @@ RULES = st.fixed_dictionaries(
         "history": st.sampled_from(["joined", "all"]),
     },
 )
+UNTIL = st.sampled_from([PAST, NOON + timedelta(hours=1), NOON + timedelta(days=30)])
 FEW = st.lists(WHO, max_size=3)
 
 
@@ -44,7 +45,7 @@ class Everybody(RuleBasedStateMachine):
     """All that anybody may do."""
 
     def make(self) -> Machine:
-        return Machine(Chat(**LIMITS))
+        return Machine(Chat(**SETTINGS))
 
     @initialize(rules=RULES, role=LEAST)
     def begin(self, rules: dict[str, str], role: str) -> None:
@@ -116,9 +117,15 @@ class Everybody(RuleBasedStateMachine):
     def send_nowhere(self, who: int, device: str) -> None:
         self._do(who, device, "message.send", text="to nobody")
 
-    @rule(who=WHO, device=DEVICE, place=NUMBER, text=TEXT)
-    def announce(self, who: int, device: str, place: int, text: str) -> None:
-        self._do(who, device, "announcement.post", conversation=self._place(who, place), text=text)
+    @rule(who=WHO, device=DEVICE, place=NUMBER, text=TEXT, must_read=st.booleans())
+    def announce(self, who: int, device: str, place: int, text: str, must_read: bool) -> None:
+        where = self._place(who, place)
+        self._do(who, device, "announcement.post", conversation=where, text=text, must_read=must_read)
+
+    @rule(who=WHO, device=DEVICE, place=NUMBER, number=NUMBER)
+    def confirm(self, who: int, device: str, place: int, number: int) -> None:
+        where = self._place(who, place)
+        self._do(who, device, "announcement.read", conversation=where, seq=self._seq(where, number))
 
     @rule(who=WHO, device=DEVICE, place=NUMBER, number=NUMBER, text=TEXT, mentions=FEW)
     def edit(self, who: int, device: str, place: int, number: int, text: str, mentions: list[int]) -> None:
@@ -187,6 +194,10 @@ class Everybody(RuleBasedStateMachine):
     def set(self, who: int, device: str, place: int, name: str) -> None:
         self._do(who, device, name, conversation=self._place(who, place))
 
+    @rule(who=WHO, device=DEVICE, place=NUMBER, until=UNTIL)
+    def mute(self, who: int, device: str, place: int, until: Any) -> None:
+        self._do(who, device, "conversation.mute", conversation=self._place(who, place), until=until)
+
     # -- people --
 
     @rule(
@@ -251,7 +262,7 @@ class Everybody(RuleBasedStateMachine):
         device=DEVICE,
         place=NUMBER,
         user=WHO,
-        until=st.sampled_from([PAST, NOON + timedelta(hours=1), NOON + timedelta(days=30)]),
+        until=UNTIL,
     )
     def silence(self, who: int, device: str, place: int, user: int, until: Any) -> None:
         self._do(who, device, "member.mute", conversation=self._place(who, place), user=self._person(user), until=until)
@@ -305,4 +316,4 @@ def test_whatever_people_do_chatd_and_the_model_agree() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_in_a_long_life_chatd_and_the_model_agree(seed: int) -> None:
     """Mostly what is allowed, so that much comes about."""
-    live(Machine(Chat(**LIMITS)), Random(seed), 250)
+    live(Machine(Chat(**SETTINGS)), Random(seed), 250)

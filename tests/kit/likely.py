@@ -19,7 +19,7 @@ def likely(model: Model, people: Sequence[str], chance: Random) -> Likely:
     """Something that somebody may well do now."""
     kinds: list[Callable[[Model, Sequence[str], Random], Likely | None]] = [
         *(_say, _say, _revise, _revise, _revise),
-        *(_react, _react, _set, _lead, _lead, _lead, _answer, _answer, _come, _relate),
+        *(_react, _react, _announce, _set, _lead, _lead, _lead, _answer, _answer, _come, _relate),
     ]
     while True:
         found = chance.choice(kinds)(model, people, chance)
@@ -83,6 +83,19 @@ def _react(model: Model, people: Sequence[str], chance: Random) -> Likely | None
         return user, "reaction.remove", {"conversation": log.name, "seq": seq, "emoji": emoji}
     user = chance.choice(sorted(log.members))
     return user, "reaction.add", {"conversation": log.name, "seq": seq, "emoji": chance.choice(EMOJIS)}
+
+
+def _announce(model: Model, people: Sequence[str], chance: Random) -> Likely | None:
+    """What must be read is announced, or confirmed."""
+    found = _group(model, chance)
+    if found is None:
+        return None
+    log, owner = found
+    fields: dict[str, Any] = {"conversation": log.name}
+    waiting = [seq for seq, message in log.messages.items() if message.confirmed is not None]
+    if waiting and chance.random() < 0.6:
+        return chance.choice(sorted(log.members)), "announcement.read", {**fields, "seq": chance.choice(waiting)}
+    return owner, "announcement.post", {**fields, "text": f"read this {chance.randrange(100)}", "must_read": True}
 
 
 def _set(model: Model, people: Sequence[str], chance: Random) -> Likely | None:

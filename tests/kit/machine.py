@@ -9,10 +9,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from chatd.errors import ChatdError
+from chatd.settings.model import Search
 from chatd.state.ids import direct, event_queue
 from tests.kit.at_once import Watch
 from tests.kit.model import Model
 from tests.kit.model_logs import Log, Refused
+from tests.kit.model_talk import words
 from tests.kit.replica import hidden_in, kind_of, replica, target_of
 from tests.kit.stores import new_client_id, new_id
 from tests.kit.world import NOON, Asker, Chat, Connection
@@ -25,12 +27,15 @@ NOWHERE = "nowhere"
 MAX_REACTIONS = 2
 MAX_EMOJIS = 3
 EDIT_HOURS = 3
-LIMITS = {
+SETTINGS: dict[str, Any] = {
     "max_text_chars": 1000,
     "max_reactions": MAX_REACTIONS,
     "max_emojis": MAX_EMOJIS,
     "edit_seconds": EDIT_HOURS * 3600,
+    "search": Search(enabled=True),
 }
+"""Of the chat that the model is held against."""
+
 FIELDS_NAMING_LOGS = ("conversation", "into")
 PAST = NOON - timedelta(days=1)
 
@@ -124,7 +129,7 @@ class Machine:
         except Refused as refusal:
             place, code = None, refusal.code
         sent = self.named(given)
-        if name not in ("ack", "read"):
+        if name not in ("ack", "read", "announcement.read"):
             sent["client_id"] = new_client_id()
         reply = self.answer(self.asker(device), name, **sent)
         about = f"{device.user}: {name} {given}"
@@ -254,6 +259,8 @@ class Machine:
         for log in self.model.logs.values():
             self._compare_history(asker, log)
             self._compare_info(asker, log)
+            self._compare_announcements(asker, log)
+        self._compare_search(asker)
         for archived in (False, True):
             page = self.ask(asker, "conversation.list", archived=archived)
             names = [self.ids[name] for name in self.model.listed(user, archived=archived)]
@@ -301,7 +308,8 @@ class Machine:
         mentions = [message for message in unread if user in message.latest(log.end)[1]]
         assert (info.last_seq, info.unread, info.mentions) == (log.end, len(unread), len(mentions))
         assert (info.read, info.delivered) == (one.read, one.delivered)
-        assert (info.muted, info.archived, info.private_reading) == (one.muted, one.archived, one.private)
+        muted = one.quiet(self.model.now)
+        assert (info.muted, info.archived, info.private_reading) == (muted, one.archived, one.private)
         for member in info.members:
             theirs = log.of(member.user)
             apart = self.model.apart(user, member.user)
@@ -312,6 +320,38 @@ class Machine:
             assert {member.user: member.role for member in members} == {u: m.role for u, m in log.members.items()}
             group = self.ask(asker, "group.get", conversation=id)
             assert (group.title, group.role, group.deleted) == (log.title, one.role, log.closed)
+
+    def _compare_announcements(self, asker: Asker, log: Log) -> None:
+        """Who has confirmed is for those to know who may announce."""
+        one, id = log.of(asker.user), self.ids[log.name]
+        for seq, message in log.messages.items():
+            if message.confirmed is None:
+                continue
+            answer = self.answer(asker, "announcement.readers", conversation=id, seq=seq)
+            if not one.inside or one.role == "member":
+                assert answer == ("forbidden" if one.inside else "not_found")
+            else:
+                assert [reader.user for reader in answer.readers] == sorted(message.confirmed)
+                assert (answer.read, answer.members) == (len(message.confirmed), len(log.members))
+
+    def _compare_search(self, asker: Asker) -> None:
+        """Words that were said, or once were, are found where they still stand."""
+        said = {
+            word
+            for log in self.model.logs.values()
+            for message in log.messages.values()
+            for text, _ in message.versions.values()
+            for word in words(text)
+        }
+        for word in sorted(said)[:: max(1, len(said) // 4)]:
+            places: list[tuple[str, int]] = []
+            cursor, more = None, True
+            while more:
+                page = self.ask(asker, "message.search", query=word, limit=5, cursor=cursor)
+                places += [(one.conversation, one.seq) for one in page.messages]
+                cursor, more = page.next, page.next is not None
+            expected = {(self.ids[log], seq) for log, seq in self.model.found(asker.user, word)}
+            assert (set(places), len(places)) == (expected, len(expected)), word
 
     def _compare_replicas(self, user: str) -> None:
         """What each device makes of its events is the present state; so does one that has the log alone."""

@@ -24,7 +24,10 @@ class Change:
 
 @dataclass
 class Message:
-    """A message and what has become of it. ``versions`` are its texts and mentions by where they were said."""
+    """A message and what has become of it. ``versions`` are its texts and mentions by where they were said.
+
+    ``confirmed`` is who has confirmed an announcement that must be read.
+    """
 
     seq: int
     author: str
@@ -32,6 +35,7 @@ class Message:
     reply_to: int | None = None
     thread: int | None = None
     forwarded_from: str | None = None
+    confirmed: set[str] | None = None
     deleted: bool = False
     pinned: int | None = None
     hidden_from: set[str] = field(default_factory=set)
@@ -44,6 +48,10 @@ class Message:
     def origin(self, high: int) -> str | None:
         """Who said it first, of what was forwarded; once it is edited, those are no longer another's words."""
         return self.forwarded_from if self._latest(high) == self.seq else None
+
+    def settled(self, high: int) -> bool:
+        """Whether it was not edited any more behind ``high``."""
+        return max(self.versions) <= max(high, self.seq)
 
     def _latest(self, high: int) -> int:
         return max(seq for seq in self.versions if seq == self.seq or seq <= high)
@@ -64,12 +72,17 @@ class Standing:
     read: int = 0
     shown: int = 0
     muted: bool = False
+    quiet_until: datetime | None = None
     archived: bool = False
     private: bool = False
 
     @property
     def inside(self) -> bool:
         return self.kind == "member"
+
+    def quiet(self, now: datetime) -> bool:
+        """Whether they have muted it themselves, and the mute has not ended."""
+        return self.muted and (self.quiet_until is None or now < self.quiet_until)
 
 
 @dataclass

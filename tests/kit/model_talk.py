@@ -1,11 +1,17 @@
 """The rules of messages, of what people have of conversations, and of how people stand to each other."""
 
+import re
 from datetime import datetime
 from typing import Any
 
 from tests.kit.model_logs import Change, Log, Message, Refused, Standing
 
 RANKS = ("member", "admin", "owner")
+
+
+def words(text: str) -> list[str]:
+    """The words of the texts that are written here, as they are looked for."""
+    return re.findall("[a-z0-9]+|\U0001f600", text.replace("\u00e9", "e"))
 
 
 class Talk:
@@ -100,7 +106,7 @@ class Talk:
         place = self._write(log, Change("message.created", user, text))
         log.messages[log.end] = Message(log.end, user, {log.end: (text, tuple(mentions))}, **more)
         for one in log.people.values():
-            if not one.muted:
+            if not one.quiet(self.now):
                 one.archived = False
         return place
 
@@ -136,10 +142,17 @@ class Talk:
         """Whether a place is not behind where somebody came in."""
         return seq > log.range(user, history=True)[0]
 
-    def announcement_post(self, user: str, conversation: str, text: str) -> tuple[str, int]:
+    def announcement_post(self, user: str, conversation: str, text: str, must_read: bool = False) -> tuple[str, int]:
         log = self._group(conversation, user)
         self._check_speaks(log, user, "admin")
-        return self._say(log, user, text, [])
+        return self._say(log, user, text, [], confirmed=set() if must_read else None)
+
+    def announcement_read(self, user: str, conversation: str, seq: int) -> None:
+        log = self._log(conversation, user)
+        message = log.messages.get(seq)
+        if message is None or message.confirmed is None or message.deleted or not self._reaches(log, user, seq):
+            raise Refused("not_found")
+        message.confirmed.add(user)
 
     def message_forward(
         self, user: str, conversation: str, seq: int, to: str | None = None, into: str | None = None
@@ -152,6 +165,17 @@ class Talk:
         high = self.logs[conversation].range(user)[1]
         author = source.origin(high) or source.author
         return self.message_send(user, source.latest(high)[0], to, into, forwarded_from=author)
+
+    def found(self, user: str, word: str) -> set[tuple[str, int]]:
+        """Where messages stand that hold a word, as somebody finds them; not what was edited after they had left."""
+        return {
+            (log.name, seq)
+            for log in self.logs.values()
+            if log.kind != "queue" and log.reads(user)
+            for seq, message in log.messages.items()
+            if log.sees(user, seq) and not message.deleted and user not in message.hidden_from
+            if message.settled(high := log.range(user)[1]) and word in words(message.latest(high)[0])
+        }
 
     def seen(self, user: str, conversation: str, seq: int) -> Message | None:
         """A message that somebody may see."""
@@ -265,20 +289,33 @@ class Talk:
         if not private and not one.private:
             one.shown = max(one.shown, seq)
 
-    def _set(self, user: str, conversation: str, name: str, value: bool, kind: str) -> tuple[str, int]:
+    def _own(self, user: str, conversation: str) -> Standing:
+        """How somebody stands to a conversation that they may set something of."""
         log = self._log(conversation, user)
         if log.kind == "queue":
             raise Refused("invalid")
-        if getattr(log.of(user), name) is value and kind != "conversation.muted":
+        return log.of(user)
+
+    def _set(self, user: str, conversation: str, name: str, value: bool, kind: str) -> tuple[str, int]:
+        one = self._own(user, conversation)
+        if getattr(one, name) is value:
             raise Refused("unchanged")
-        setattr(log.of(user), name, value)
+        setattr(one, name, value)
         return self._write(self.queue(user), Change(kind, user, conversation))
 
-    def conversation_mute(self, user: str, conversation: str) -> tuple[str, int]:
-        return self._set(user, conversation, "muted", True, "conversation.muted")
+    def conversation_mute(self, user: str, conversation: str, until: datetime | None = None) -> tuple[str, int]:
+        one = self._own(user, conversation)
+        if until is not None and until <= self.now:
+            raise Refused("invalid")
+        one.muted, one.quiet_until = True, until
+        return self._write(self.queue(user), Change("conversation.muted", user, conversation))
 
     def conversation_unmute(self, user: str, conversation: str) -> tuple[str, int]:
-        return self._set(user, conversation, "muted", False, "conversation.unmuted")
+        one = self._own(user, conversation)
+        if not one.quiet(self.now):
+            raise Refused("unchanged")
+        one.muted, one.quiet_until = False, None
+        return self._write(self.queue(user), Change("conversation.unmuted", user, conversation))
 
     def conversation_archive(self, user: str, conversation: str) -> tuple[str, int]:
         return self._set(user, conversation, "archived", True, "conversation.archived")

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 
 from chatd.store.pool import Pool
 from tests.kit.lives import live
-from tests.kit.machine import LIMITS, Machine
+from tests.kit.machine import SETTINGS, Machine
 from tests.kit.stores import migrated, postgres_stores
 from tests.kit.world import Chat
 
@@ -46,6 +46,6 @@ async def beside_the_reactor(run: Callable[[], None]) -> None:
 async def test_people_live_for_a_while(seed, start_pool: Callable[..., Pool], shared_dsn: str) -> None:
     unforeseen: list[BaseException] = []
     stores = postgres_stores(await migrated(start_pool(shared_dsn)), unforeseen.append)
-    machine = Machine(Chat(stores=stores, **LIMITS), settle, suffix=uuid4().hex[:8])
+    machine = Machine(Chat(stores=stores, **SETTINGS), settle, suffix=uuid4().hex[:8])
     await beside_the_reactor(lambda: live(machine, Random(seed), 100))
     assert unforeseen == []
