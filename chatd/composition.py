@@ -20,6 +20,7 @@ from chatd.auth.revocable import RevocableTokens
 from chatd.bus.wiring import wire
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
 from chatd.edge.gateway import Gateway
 from chatd.edge.metrics import Metrics
 from chatd.edge.sightings import Sightings
@@ -66,6 +67,7 @@ def build_worker(
     secrets: Secrets,
     dsn: str,
     endpoints: Sequence[IStreamServerEndpoint],
+    clients: Clients,
     metrics: Metrics,
     listening: Callable[[], None],
     broken: Callable[[BaseException], None],
@@ -137,6 +139,7 @@ def build_worker(
             max_per_address=limits.max_connections_per_address,
             max_unauthenticated=limits.max_unauthenticated,
         ),
+        clients=clients,
         settings=settings,
         reactor=reactor,
         now=time.time,

@@ -164,6 +164,7 @@ _PLACEHOLDERS = {
     "path": "PATH",
     "address": "ADDRESS",
     "origins": "ORIGINS",
+    "networks": "NETWORKS",
     "prefix": "PREFIX",
     "choice": "CHOICE",
     "workers": "NUMBER",

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
 from chatd.interfaces.tokens import ITokenVerifier
 from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router
@@ -35,6 +36,7 @@ class Gateway:
     revocations: Revocations
     hub: Hub
     admission: Admission
+    clients: Clients
     settings: Settings
     reactor: IReactorTime
     now: Callable[[], float]

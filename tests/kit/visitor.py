@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
 from chatd.edge.gateway import Gateway
 from chatd.edge.handshake import Handshake
 from chatd.edge.site import ChatSite, build_site
@@ -111,6 +112,7 @@ class World:
             revocations=self.revocations,
             hub=Hub(_no_events),
             admission=self.admission,
+            clients=Clients(self.settings.proxies),
             settings=self.settings,
             reactor=self.clock,
             now=self.clock.seconds,
