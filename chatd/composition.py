@@ -34,7 +34,7 @@ from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
 from chatd.records.logs import Entry
 from chatd.records.tokens import Claims
-from chatd.router import Router
+from chatd.router import OrderedCaller, Router
 from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
 from chatd.settings.model import Settings
@@ -217,8 +217,9 @@ def _log_unforeseen(error: BaseException) -> None:
     log.failure("the store, or what follows from it, failed", Failure(error))
 
 
-def _log_failure(command: str, error: BaseException) -> None:
-    log.failure("{command} failed", Failure(error), command=command)
+def _log_failure(command: str, error: BaseException, caller: OrderedCaller) -> None:
+    ids: dict[str, Any] = {"request" if caller.delivery is None else "connection": caller.id}
+    log.failure("{command} failed", Failure(error), command=command, user=caller.user, **ids)
 
 
 def _note_unreadable(metrics: Metrics, entry: Entry, reason: str) -> None:

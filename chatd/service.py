@@ -116,7 +116,7 @@ class Chatd(Service):
     def startService(self) -> None:
         """Start the parts in their order. Called after twistd has become a daemon, if it does."""
         super().startService()
-        limit_log(self._order.settings.log_level)
+        limit_log(self._order.settings.log_level, self._order.settings.log_format)
         self._reactor.callWhenRunning(Signals(self._reactor, _no_reload).install)
         Deferred.fromCoroutine(self._start()).addErrback(self._start_failed)
 

@@ -98,7 +98,7 @@ class Child(Factory):
     # -- beginning and end --
 
     def _begin(self, begin: Begin) -> None:
-        limit_log(begin.order.settings.log_level)
+        limit_log(begin.order.settings.log_level, begin.order.settings.log_format)
         try:
             equipment = self._build(begin, self._broken)
         except Exception as error:

@@ -90,12 +90,17 @@ class Measured(Control, frozen=True, kw_only=True, tag="measured"):
 
 
 class Logged(Control, frozen=True, kw_only=True, tag="logged"):
-    """One event of a worker's log: seconds since the epoch, its level's name, where it comes from, and its text."""
+    """One event of a log: seconds since the epoch, its level's name, where it comes from, and its text.
+
+    ``failure`` is the traceback, if there is one; ``ids`` are those of a connection, a request and so on.
+    """
 
     time: float
     level: str
     namespace: str
     text: str
+    failure: str = ""
+    ids: dict[str, str | int] = {}
 
 
 FromParent = Begin | Look | Measure | Stop

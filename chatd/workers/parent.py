@@ -38,7 +38,7 @@ log = Logger()
 PORT_FREE_WITHIN_S = 3.0
 """Workers of a parent that was killed leave the port at once, but not before they have noticed."""
 MEASURE_WITHIN_S = 2.0
-FIXED = ("host", "port", "socket", "workers", "dev", "state_dir", "metrics")
+FIXED = ("host", "port", "socket", "workers", "dev", "state_dir", "log_format", "metrics")
 """What a reload cannot change: sockets, folders and numbers that this process holds."""
 
 
@@ -83,7 +83,8 @@ class Parent(Service):
     def startService(self) -> None:
         """Start everything in its order. Called after twistd has become a daemon, if it does."""
         super().startService()
-        self._set_log_level = limit_log(self._order.settings.log_level)
+        settings = self._order.settings
+        self._set_log_level = limit_log(settings.log_level, settings.log_format)
         self._reactor.callWhenRunning(Signals(self._reactor, self._reload).install)
         Deferred.fromCoroutine(self._start()).addErrback(self._start_failed)
 

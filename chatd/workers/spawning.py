@@ -107,7 +107,7 @@ class WorkerProcess(ProcessProtocol):
         if isinstance(message, Status):
             self._watcher.answered(message.ready)
         elif isinstance(message, Logged):
-            publish(self.number, message)
+            publish(self.number, self._pid, message)
         else:
             waiting = self._measuring.pop(message.number, None)
             if waiting is not None:

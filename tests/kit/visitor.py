@@ -137,9 +137,9 @@ def _no_events(entry: object, content: object) -> Any:
     raise AssertionError("nothing is delivered here")
 
 
-def handled_by(*handlers: object, failed: Callable[[str, BaseException], None] | None = None) -> World:
+def handled_by(*handlers: object, failed: Callable[[str, BaseException, Any], None] | None = None) -> World:
     """A world whose router leads to ``handlers``."""
-    return World(router=Router(handlers, failed or (lambda name, error: None)))
+    return World(router=Router(handlers, failed or (lambda name, error, caller: None)))
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
