@@ -144,6 +144,6 @@ def build_site(gateway: Gateway, websocket_factory: SuccessorFactory) -> ChatSit
         b"/v1/openapi.json": Document(rendered(openapi(declarations))),
         b"/v1/asyncapi.json": Document(rendered(asyncapi(declarations))),
         b"/healthz": Health(),
-        b"/readyz": Readiness(gateway.ready),
+        b"/readyz": Readiness(gateway.condition),
     }
     return ChatSite(gateway, Entrance(documents, RestResource(gateway)))

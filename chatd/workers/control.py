@@ -27,6 +27,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
+from chatd.records.condition import Dependency
 from chatd.workers.orders import Order, from_wire, to_wire
 
 LONGEST = 2**26
@@ -60,9 +61,10 @@ class Stop(Control, frozen=True, kw_only=True, tag="stop"):
 
 
 class Status(Control, frozen=True, kw_only=True, tag="status"):
-    """``ready`` is whether commands can be carried out now."""
+    """``ready`` is whether commands can be carried out now; ``dependencies`` are how what that takes is, by name."""
 
     ready: bool
+    dependencies: dict[str, Dependency] = {}
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

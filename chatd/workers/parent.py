@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.records.condition import Dependency
 from chatd.settings.model import Secret, Settings, SettingsError
 from chatd.workers.control import Family
 from chatd.workers.embedded import EmbeddedPostgres
@@ -100,7 +101,10 @@ class Parent(Service):
             self._order = with_dsn(self._order, dsn)
         if settings.metrics.port:
             endpoint = TCP4ServerEndpoint(self._reactor, settings.metrics.port, interface=settings.metrics.host)
-            overview = Overview(lambda: self._supervisor.ready, lambda: self._supervisor.states, self._figures)
+            supervisor = self._supervisor
+            overview = Overview(
+                lambda: supervisor.ready, lambda: supervisor.states, lambda: self._dependencies, self._figures
+            )
             self._overview = await endpoint.listen(OverviewSite(overview, self._reactor))
         if self.running:
             self._supervisor.start(self._order)
@@ -131,6 +135,13 @@ class Parent(Service):
         }
         states = {slot.number: WorkerState(slot.ready, slot.restarts) for slot in self._supervisor.slots}
         return exposition(states, figures)
+
+    @property
+    def _dependencies(self) -> dict[str, Dependency]:
+        found = self._supervisor.dependencies
+        if self._database is not None:
+            found["embedded"] = self._database.condition
+        return found
 
     def _reload(self) -> None:
         """SIGHUP: take the configuration as it is now, if it is sound, by replacing the workers."""

@@ -25,6 +25,7 @@ from chatd.edge.site import ChatSite, build_site
 from chatd.errors import Unauthorized
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.condition import Dependency, condition
 from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.settings.model import Settings
@@ -97,6 +98,7 @@ class World:
     verifier: Any = field(default_factory=Tokens)
     clock: Clock = field(default_factory=Clock)
     ready: bool = True
+    dependencies: dict[str, Dependency] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=Revocations)
 
     def __post_init__(self) -> None:
@@ -116,7 +118,7 @@ class World:
             settings=self.settings,
             reactor=self.clock,
             now=self.clock.seconds,
-            ready=lambda: self.ready,
+            condition=lambda: condition(self.ready, self.dependencies),
             features=(),
         )
         self.site: ChatSite = build_site(gateway, self.websockets)
