@@ -39,6 +39,7 @@ class Front:
         self._reserved = reserve_port()
         self.port: int = self._reserved.getsockname()[1]
         self._log = folder / "front.log"
+        self._process: subprocess.Popen[bytes] | None = None
         self._as_nobody = as_nobody
         text = (DOCUMENTED / self.configuration).read_text()
         replaced = {"127.0.0.1:8443": f"127.0.0.1:{machines[0]}", "127.0.0.1:8444": f"127.0.0.1:{machines[1]}"}
@@ -70,6 +71,7 @@ class Front:
         return self
 
     def _listens(self) -> bool:
+        assert self._process is not None
         assert self._process.poll() is None, self.log
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
@@ -81,8 +83,9 @@ class Front:
 
     def close(self) -> None:
         """Leave no process behind."""
-        self._process.terminate()
-        self._process.wait(WITHIN_S)
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(WITHIN_S)
         self._reserved.close()
 
     # -- as clients use it --
