@@ -44,7 +44,7 @@ class Site:
 
     def line(self, answer: Any) -> dict[str, Any]:
         """What chatd has logged of the request that was answered."""
-        id = answer.headers["X-Request-Id"]
+        id = answer.headers["x-request-id"]
         found = wait_for(lambda: [one for one in self.chatd.log.splitlines() if f'"request": "{id}"' in one])
         return dict(json.loads(found[0]))
 

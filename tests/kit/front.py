@@ -6,12 +6,13 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any, Self
 
 from tests.kit.certificates import write_certificate
-from tests.kit.clients import Client, Response, headers
+from tests.kit.clients import Client, headers
 from tests.kit.ports import reserve_port
 from tests.kit.server import ENDS_WITH_US, ROOT
 from tests.kit.waiting import WITHIN_S, wait_for
@@ -23,6 +24,14 @@ NOBODY = 65534
 def program(name: str) -> str | None:
     """Where it is; distributions have such programs outside of the PATH of users."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+@dataclass(frozen=True)
+class FrontAnswer:
+    """``headers`` by their names in lower case."""
+
+    status: int
+    headers: dict[str, str]
 
 
 class Front:
@@ -99,7 +108,7 @@ class Front:
 
     def get(
         self, path: str, token: str | None = None, *, host: str = "127.0.0.1", more: Mapping[str, str] | None = None
-    ) -> Response:
+    ) -> FrontAnswer:
         """The answer to a request on a connection of its own, from the address ``host``."""
         connection = HTTPSConnection(
             "127.0.0.1", self.port, timeout=WITHIN_S, context=self.tls, source_address=(host, 0)
@@ -107,7 +116,9 @@ class Front:
         try:
             connection.request("GET", path, headers=headers(token, None) | dict(more or {}))
             response = connection.getresponse()
-            return Response(response.status, dict(response.getheaders()), response.read().decode())  # type: ignore[arg-type]
+            # HAProxy writes all names in lower case.
+            named = {name.lower(): value for name, value in response.getheaders()}
+            return FrontAnswer(response.status, named)
         finally:
             connection.close()
 
