@@ -22,7 +22,7 @@ class Socket:
 
     def counts_for(self, host: str | None) -> bool:
         """From now on it counts for this address; False, and nothing changes, where that one has used up its share."""
-        if host != self.host:
+        if host != self.host and not self._left:
             if not self._admission.move(self.host, host):
                 return False
             self.host = host

@@ -54,7 +54,7 @@ def told(event: LogEvent) -> Logged:
         time=event["log_time"],
         level=(event.get("log_level") or LogLevel.info).name,
         namespace=event.get("log_namespace") or event.get("log_system") or "-",
-        text=eventAsText(event, includeTraceback=False, includeTimestamp=False, includeSystem=False),
+        text=_whole(eventAsText(event, includeTraceback=False, includeTimestamp=False, includeSystem=False)),
         failure="" if failure is None else _traceback(failure),
         ids={name: _plain(event[name]) for name in IDS if event.get(name) is not None},
     )
@@ -63,13 +63,18 @@ def told(event: LogEvent) -> Logged:
 def _traceback(failure: object) -> str:
     """Twisted's own words for a traceback, which it does not let fail."""
     text = eventAsText({"log_failure": failure}, includeTraceback=True, includeTimestamp=False, includeSystem=False)
-    return text.strip("\n")
+    return _whole(text.strip("\n"))
 
 
 def _plain(value: object) -> str | int:
     if isinstance(value, bytes):
         return value.decode("ascii", "backslashreplace")
-    return value if isinstance(value, str | int) else str(value)
+    return value if isinstance(value, int) else _whole(str(value))
+
+
+def _whole(text: str) -> str:
+    """Text that UTF-8 can hold: halves of surrogate pairs are shown as such."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def json_line(event: LogEvent) -> str | None:

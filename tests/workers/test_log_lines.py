@@ -69,9 +69,14 @@ def test_whatever_a_peer_writes_comes_back_from_one_clean_line(text: str) -> Non
     assert (line["user"], line["message"]) == (text, f"{text} said {text!r}")
 
 
-@pytest.mark.parametrize("text", ["\x7f", "\x9b31m", "\u202e", "\u2028", "\ud800", "\x00", '"}\n{"level":"critical"'])
+@pytest.mark.parametrize("text", ["\x7f", "\x9b31m", "\u202e", "\u2028", "\x00", '"}\n{"level":"critical"'])
 def test_nothing_in_a_text_disturbs_who_reads_the_log(text: str) -> None:
     assert line_of(lambda log: log.info("{path}", path=text))["path"] == text
+
+
+def test_half_a_character_is_shown_as_such() -> None:
+    line = line_of(lambda log: log.info("{user} is here", user="a\ud800"))
+    assert (line["user"], line["message"]) == ("a\\ud800", "a\\ud800 is here")
 
 
 def test_what_is_no_text_is_told_all_the_same() -> None:
