@@ -44,7 +44,6 @@ IDS = (
 RELAYED = "log_relayed"
 """The field in which an event of a worker's, in the parent, holds what the worker has told."""
 WORKER, PID = "log_worker", "log_pid"
-DELETE = "\x7f"
 
 
 def told(event: LogEvent) -> Logged:
@@ -92,8 +91,7 @@ def json_line(event: LogEvent) -> str | None:
         "failure": logged.failure or None,
         **logged.ids,
     }
-    line = json.dumps({name: value for name, value in members.items() if value is not None})
-    return line.replace(DELETE, "\\u007f") + "\n"
+    return json.dumps({name: value for name, value in members.items() if value is not None}) + "\n"
 
 
 def as_json(observer: FileLogObserver) -> FileLogObserver:

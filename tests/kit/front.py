@@ -124,7 +124,11 @@ class Front:
 
     def connect(self, token: str, **options: Any) -> Client:
         """A WebSocket."""
-        return Client(f"wss://127.0.0.1:{self.port}/v1/ws", token, ssl=self.tls, **options)
+        context = self.tls
+        # Its client reads and writes in two threads. OpenSSL is not made for that, and in TLS 1.3 a session ticket that
+        # is being read may keep a request from being written until the proxy's patience ends.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return Client(f"wss://127.0.0.1:{self.port}/v1/ws", token, ssl=context, **options)
 
 
 class Nginx(Front):
