@@ -66,7 +66,10 @@ def site_of_module(
         if kind is Haproxy:
             other.start(ready=False)
         chatd.start()
-        yield Site(front.start(), chatd, other)
+        front.start()
+        if kind is Haproxy:
+            wait_for(lambda: "chatd/machine2 is DOWN" in front.log)
+        yield Site(front, chatd, other)
     finally:
         for one in (front, chatd, other):
             one.close()
@@ -115,8 +118,6 @@ def test_the_client_is_known_by_its_own_address_whatever_it_says(site: Site, ali
 
 def test_a_machine_that_is_away_or_not_ready_disturbs_nobody(site: Site, alice: Person) -> None:
     token = alice.token()
-    if isinstance(site.front, Haproxy):
-        wait_for(lambda: "chatd/machine2 is DOWN" in site.front.log)
     before = site.other.log.count('"/v1/')
     assert {site.front.get("/v1/ping", token).status for _ in range(10)} == {200}
     for _ in range(5):
