@@ -15,11 +15,13 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.auth.condition import auth_services
 from chatd.auth.identity import Identity, build_identity
 from chatd.auth.revocable import RevocableTokens
-from chatd.bus.wiring import wire
+from chatd.bus.wiring import Wiring, wire
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
 from chatd.edge.gateway import Gateway
 from chatd.edge.metrics import Metrics
 from chatd.edge.sightings import Sightings
@@ -31,9 +33,10 @@ from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.indexing import Indexer
 from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
+from chatd.records.condition import FINE, Dependency
 from chatd.records.logs import Entry
 from chatd.records.tokens import Claims
-from chatd.router import Router
+from chatd.router import OrderedCaller, Router
 from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
 from chatd.settings.model import Settings
@@ -66,6 +69,7 @@ def build_worker(
     secrets: Secrets,
     dsn: str,
     endpoints: Sequence[IStreamServerEndpoint],
+    clients: Clients,
     metrics: Metrics,
     listening: Callable[[], None],
     broken: Callable[[BaseException], None],
@@ -137,10 +141,11 @@ def build_worker(
             max_per_address=limits.max_connections_per_address,
             max_unauthenticated=limits.max_unauthenticated,
         ),
+        clients=clients,
         settings=settings,
         reactor=reactor,
         now=time.time,
-        ready=lambda: worker.ready,
+        condition=lambda: worker.condition,
         features=tuple(declaration.name for declaration in router.declarations),
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
@@ -168,10 +173,23 @@ def build_worker(
         watches=(identity,),
         # Before they are known no token is taken.
         equipped=lambda: revocations.known,
+        dependencies=lambda: _dependencies(worker, identity, wiring),
         rhythm=rhythm,
         bus=wiring.carrier,
     )
     return worker
+
+
+def _dependencies(worker: Worker, identity: Identity, wiring: Wiring) -> dict[str, Dependency]:
+    """How what the worker needs is, by the names that operators know it by."""
+    found = {"database": worker.database}
+    auth = auth_services(identity)
+    if auth is not None:
+        found["auth"] = auth
+    if wiring.linked is not None:
+        away = Dependency(state="degraded", detail="what other workers do arrives later")
+        found["bus"] = FINE if wiring.linked() else away
+    return found
 
 
 def _measure(metrics: Metrics, identity: Identity) -> None:
@@ -214,8 +232,9 @@ def _log_unforeseen(error: BaseException) -> None:
     log.failure("the store, or what follows from it, failed", Failure(error))
 
 
-def _log_failure(command: str, error: BaseException) -> None:
-    log.failure("{command} failed", Failure(error), command=command)
+def _log_failure(command: str, error: BaseException, caller: OrderedCaller) -> None:
+    ids: dict[str, Any] = {"request" if caller.delivery is None else "connection": caller.id}
+    log.failure("{command} failed", Failure(error), command=command, user=caller.user, **ids)
 
 
 def _note_unreadable(metrics: Metrics, entry: Entry, reason: str) -> None:

@@ -69,6 +69,10 @@ class OrderedCaller(Caller, Protocol):
     """A caller whose commands keep an order."""
 
     @property
+    def id(self) -> str:
+        """What names it in the log: the connection or, over HTTP, the request."""
+
+    @property
     def lanes(self) -> Lanes:
         """Its turns."""
 
@@ -84,14 +88,14 @@ class Way:
 class Router:
     """Leads each command to the handler that declared it.
 
-    ``failed`` is told of every unforeseen exception, with the name of the command. ``observe``, if given, is told of
-    every command that has been answered: its name, ``ok`` or the error's code, and the seconds by ``clock``.
+    ``failed`` is told of every unforeseen exception, with the name of the command and who asked. ``observe``, if given,
+    is told of every command that has been answered: its name, ``ok`` or the error's code, and the seconds by ``clock``.
     """
 
     def __init__(
         self,
         handlers: Iterable[object],
-        failed: Callable[[str, BaseException], None],
+        failed: Callable[[str, BaseException, OrderedCaller], None],
         *,
         observe: Observer | None = None,
         clock: Callable[[], float] = perf_counter,
@@ -141,10 +145,10 @@ class Router:
         except ChatdError:
             raise
         except Unreadable as unreadable:
-            self._failed(way.declaration.name, unreadable)
+            self._failed(way.declaration.name, unreadable, caller)
             raise Internal("The data key of this person cannot be opened.") from unreadable
         except Exception as unforeseen:
-            self._failed(way.declaration.name, unforeseen)
+            self._failed(way.declaration.name, unforeseen, caller)
             raise Internal from unforeseen
 
     async def _in_turn(self, way: Way, caller: OrderedCaller, command: Command, key: str) -> Any:

@@ -20,6 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.composition import build_worker, new_metrics
+from chatd.edge.announced import announcement
+from chatd.edge.clients import Clients
 from chatd.edge.metrics import Metrics, MetricsSite
 from chatd.settings.model import MOST_WORKERS, Secret, Settings
 from chatd.workers import credentials, development
@@ -114,7 +116,7 @@ class Chatd(Service):
     def startService(self) -> None:
         """Start the parts in their order. Called after twistd has become a daemon, if it does."""
         super().startService()
-        limit_log(self._order.settings.log_level)
+        limit_log(self._order.settings.log_level, self._order.settings.log_format)
         self._reactor.callWhenRunning(Signals(self._reactor, _no_reload).install)
         Deferred.fromCoroutine(self._start()).addErrback(self._start_failed)
 
@@ -125,12 +127,15 @@ class Chatd(Service):
             settings, secrets = self._order.settings, credentials.opened(self._order)
             listeners = listen(settings, self._inherited, 1)
             address = listeners.address
+            clients = Clients(settings.proxies)
+            announced = announcement(settings, clients, self._reactor)
             self._worker = build_worker(
                 settings,
                 self._reactor,
                 secrets,
                 self._order.credentials.dsn.reveal(),
-                [InheritedSocket(self._reactor, one, secrets.tls) for one in listeners.of(1)],
+                [InheritedSocket(self._reactor, one, secrets.tls, announced) for one in listeners.of(1)],
+                clients,
                 metrics := new_metrics(),
                 lambda: self._announce(address),
                 self._broken,
@@ -169,13 +174,16 @@ def build_child(begin: Begin, reactor: Any, broken: Callable[[BaseException], No
     """What a worker process runs: the parent has said all that it needs."""
     settings, secrets = begin.order.settings, credentials.opened(begin.order)
     sockets = [socket.socket(fileno=descriptor) for descriptor in begin.descriptors]
+    clients = Clients(settings.proxies)
+    announced = announcement(settings, clients, reactor)
     metrics = new_metrics()
     worker = build_worker(
         settings,
         reactor,
         secrets,
         begin.order.credentials.dsn.reveal(),
-        [InheritedSocket(reactor, one, secrets.tls) for one in sockets],
+        [InheritedSocket(reactor, one, secrets.tls, announced) for one in sockets],
+        clients,
         metrics,
         lambda: log.info("worker {n} listens", n=begin.worker),
         broken,

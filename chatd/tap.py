@@ -21,6 +21,7 @@ from chatd.settings.model import Settings, SettingsError
 from chatd.settings.reference import Field, fields, sections
 from chatd.settings.sources import load, unknown_flag
 from chatd.workers.clock import install_monotonic
+from chatd.workers.first_lines import JsonFromTheStart
 
 EXAMPLES = """\
 Try it out, with nothing to configure (not for production):
@@ -111,7 +112,10 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """What twistd asks for: the whole of chatd, not yet started."""
-    return _service(options.settings, options.reload)
+    service = _service(options.settings, options.reload)
+    if options.settings.log_format == "json" and options.parent is not None:
+        return JsonFromTheStart(service, options.parent)
+    return service
 
 
 def service_from_environment() -> IService:
@@ -164,6 +168,7 @@ _PLACEHOLDERS = {
     "path": "PATH",
     "address": "ADDRESS",
     "origins": "ORIGINS",
+    "networks": "NETWORKS",
     "prefix": "PREFIX",
     "choice": "CHOICE",
     "workers": "NUMBER",

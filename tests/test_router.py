@@ -101,12 +101,12 @@ class Routed:
 
     def __init__(self) -> None:
         self.subject = Subject()
-        self.failed: list[tuple[str, BaseException]] = []
+        self.failed: list[tuple[str, BaseException, object]] = []
         self.observed: list[tuple[str, str, float]] = []
         self.time = 0.0
         self.router = Router(
             [self.subject],
-            lambda name, error: self.failed.append((name, error)),
+            lambda name, error, caller: self.failed.append((name, error, caller)),
             observe=lambda *seen: self.observed.append(seen),
             clock=lambda: self.time,
         )
@@ -202,14 +202,14 @@ def test_anything_unforeseen_is_internal_and_is_told_with_the_name_of_the_comman
     error = routed.run(ask).error
     assert isinstance(error, Internal)
     assert error.detail == Internal.meaning
-    assert routed.failed == [(str(type(ask).__struct_config__.tag), routed.subject.error)]
+    assert routed.failed == [(str(type(ask).__struct_config__.tag), routed.subject.error, routed.caller)]
 
 
 def test_so_is_what_happens_between_the_turn_and_the_commit(routed: Routed) -> None:
     post = routed.run(Post(id=1))
     routed.subject.commits[1].errback(cause := KeyError("unforeseen"))
     assert isinstance(post.error, Internal)
-    assert routed.failed == [("post", cause)]
+    assert routed.failed == [("post", cause, routed.caller)]
 
 
 def test_a_data_key_that_cannot_be_opened_is_internal_with_a_detail_of_its_own(routed: Routed) -> None:
@@ -217,7 +217,7 @@ def test_a_data_key_that_cannot_be_opened_is_internal_with_a_detail_of_its_own(r
     error = routed.run(Break(id=1)).error
     assert isinstance(error, Internal)
     assert error.detail == "The data key of this person cannot be opened."
-    assert routed.failed == [("break", routed.subject.error)]
+    assert routed.failed == [("break", routed.subject.error, routed.caller)]
 
 
 # -- what is told of each command --
@@ -234,7 +234,7 @@ def test_each_answered_command_is_told_with_its_outcome_and_how_long_it_took(rou
 
 
 def test_nobody_has_to_be_told(routed: Routed) -> None:
-    router = Router([routed.subject], lambda name, error: None)
+    router = Router([routed.subject], lambda name, error, caller: None)
     assert Watch(router.dispatch(routed.caller, Number(id=1, quick=True))).result == Counted(id=1)
 
 

@@ -69,6 +69,7 @@ def another_value(field: Field) -> Any:
         "address": "127.0.0.2",
         "boolean": True,
         "origins": ("https://a.example", "http://b.example:8080"),
+        "networks": ("10.0.0.0/8", "unix"),
         "secret": Secret("elsewhere"),
         "text": "another",
         "prefix": "another",
@@ -81,7 +82,7 @@ KEY_ORIGINS = {"tokens.jwks_url": "https://auth.example.com/jwks.json", "tokens.
 
 
 PATHS = [field for field in fields() if field.kind == "path"]
-ALONE_ARE_REFUSED = {"dev", "contacts.url"}
+ALONE_ARE_REFUSED = {"dev", "contacts.url", "proxies.proxy_protocol"}
 """Tested by themselves below."""
 ORDINARY = [field for field in fields() if field not in PATHS and field.key not in ALONE_ARE_REFUSED]
 
@@ -152,6 +153,16 @@ def test_variables_of_other_programs_and_of_the_embedded_database_are_left_alone
 
 LONG = "x" * 1000
 BAD: dict[str, tuple[dict[str, str | bool], dict[str, str], str, str, str, str]] = {
+    "no network": ({"--proxies-trusted": "10.1.1.1/8"}, {}, "", "proxies.trusted", "--proxies-trusted", "10.0.0.0/8"),
+    "everybody": ({}, {}, '[proxies]\ntrusted = ["::/0"]', "proxies.trusted", "FILE:[proxies]", "name the proxies'"),
+    "PROXY protocol from nobody": (
+        {"--proxies-proxy-protocol": True},
+        {},
+        "",
+        "proxies.proxy_protocol",
+        "--proxies-proxy-protocol",
+        "name them in proxies.trusted",
+    ),
     "unknown flag": ({"--prot": "1"}, {}, "", "--prot", "command line", "did you mean --port?"),
     "secret as a flag": ({"--database-dsn": "x"}, {}, "", "--database-dsn", "command line", "CHATD_DATABASE_DSN"),
     "unknown variable": ({}, {"CHATD_TLS_CERT": "1"}, "", "CHATD_TLS_CERT", "environment", "CHATD_TLS_CERTIFICATE?"),

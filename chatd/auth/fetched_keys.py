@@ -30,7 +30,7 @@ class FetchedKeys:
     """Fetches one issuer's keys before they are too old, and when a token names one that is not among them.
 
     ``learned`` is told of each set that was fetched whole and is right; of anything else only the log is, and the last
-    set goes on to be used. ``jitter`` gives numbers from 0 to 1.
+    set goes on to be used. ``known`` is whether there is one. ``jitter`` gives numbers from 0 to 1.
     """
 
     def __init__(
@@ -53,8 +53,14 @@ class FetchedKeys:
         self._waiting: list[Deferred[None]] = []
         self._next: Any = None
         self._failures = 0
+        self.known = False
         self.fetches = 0
         self.failures = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last fetch was in vain."""
+        return self._failures > 0
 
     def start(self) -> None:
         """Fetch now, and from now on."""
@@ -99,6 +105,7 @@ class FetchedKeys:
         except (AuthServiceFailed, KeySetError) as error:
             return self._failed(str(error))
         self._failures = 0
+        self.known = True
         self._learned(keys)
         return refresh_after(lifetime(answer.cache_control), self._jitter())
 

@@ -33,12 +33,16 @@ Figure = tuple[str, str, Callable[[], float]]
 
 @dataclass(frozen=True)
 class Wiring:
-    """``carrier`` is to be started once the database is there. ``figures`` are names, helps and values for metrics."""
+    """``carrier`` is to be started once the database is there. ``figures`` are names, helps and values for metrics.
+
+    ``linked`` is whether the carrier carries; None where there is no need of one.
+    """
 
     bus: IBus
     hub: Hub
     carrier: IService | None = None
     figures: tuple[Figure, ...] = ()
+    linked: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def wire(
     else:
         shared = between(channel_of=one_channel, max_bytes=MAX_BYTES)
         carrier = PostgresBus(reactor, pool, shared.bus, authors)
-    return Wiring(shared.bus, shared.hub, carrier, _figures(shared))
+    return Wiring(shared.bus, shared.hub, carrier, _figures(shared), lambda: shared.bus.linked)
 
 
 def _over_redis(

@@ -29,8 +29,11 @@ class Admission:
         self.unauthenticated = 0
         self.refused = 0
 
-    def admit(self, host: str) -> bool:
-        """Count a new socket, which is unauthenticated; False where it has to be refused, and is not counted."""
+    def admit(self, host: str | None) -> bool:
+        """Count a new socket, which is unauthenticated; False where it has to be refused, and is not counted.
+
+        ``host`` is the address that it counts for, None for none yet: who its client is will be told.
+        """
         if (
             self.connections >= self._max_connections
             or self.unauthenticated >= self._max_unauthenticated
@@ -38,25 +41,42 @@ class Admission:
         ):
             self.refused += 1
             return False
-        self._by_address[address_group(host)] += 1
+        self._count(host)
         self.connections += 1
         self.unauthenticated += 1
         return True
 
-    def crowded(self, host: str) -> bool:
+    def crowded(self, host: str | None) -> bool:
         """Whether this address has used up its own share."""
-        return self._by_address[address_group(host)] >= self._max_per_address
+        return host is not None and self._by_address[address_group(host)] >= self._max_per_address
+
+    def move(self, before: str | None, after: str | None) -> bool:
+        """Let an admitted socket count for another address; False, and nothing changes, where that one is crowded."""
+        if self.crowded(after):
+            return False
+        self._forget(before)
+        self._count(after)
+        return True
 
     def authenticated(self) -> None:
         """A socket has shown a token that holds."""
         self.unauthenticated -= 1
 
-    def left(self, host: str, *, was_authenticated: bool) -> None:
+    def left(self, host: str | None, *, was_authenticated: bool) -> None:
         """An admitted socket has gone."""
+        self._forget(host)
+        self.connections -= 1
+        if not was_authenticated:
+            self.unauthenticated -= 1
+
+    def _count(self, host: str | None) -> None:
+        if host is not None:
+            self._by_address[address_group(host)] += 1
+
+    def _forget(self, host: str | None) -> None:
+        if host is None:
+            return
         group = address_group(host)
         self._by_address[group] -= 1
         if not self._by_address[group]:
             del self._by_address[group]
-        self.connections -= 1
-        if not was_authenticated:
-            self.unauthenticated -= 1

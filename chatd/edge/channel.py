@@ -23,13 +23,13 @@ trickles is served within the time or not at all. Twisted alone would hold such 
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from chatd.edge import problems
+from chatd.edge.clients import Peer
 from chatd.edge.sockets import Socket
 from chatd.errors import ChatdError, Malformed, Overloaded, RateLimited, RequestTimeout, TooLarge
 
@@ -56,6 +56,7 @@ class ChatChannel(HTTPChannel):
     """Speaks HTTP/1.1 on one socket, until it is closed or a WebSocket takes it over."""
 
     site: "ChatSite"
+    peer: Peer
     socket: Socket
     transport: Any
     maxHeaders = MAX_HEADERS
@@ -67,7 +68,8 @@ class ChatChannel(HTTPChannel):
         limit = self.site.gateway.settings.limits.max_header_bytes
         self.totalHeadersSize = self.MAX_LENGTH = limit
         super().connectionMade()
-        host = _host(self.transport.getPeer())
+        self.peer = self.site.gateway.clients.peer(self.transport.getPeer())
+        host = None if self.peer.proxy else self.peer.host
         self._enter(Phase.ACCEPTED)
         self.site.channels.add(self)
         if self.site.gateway.admission.admit(host):
@@ -82,7 +84,7 @@ class ChatChannel(HTTPChannel):
         if hasattr(self, "socket"):
             self.socket.left()
 
-    def _turn_away(self, host: str) -> None:
+    def _turn_away(self, host: str | None) -> None:
         """No room. A TLS handshake, only to say so, would cost more than many a request."""
         if self.isSecure():
             self._enter(Phase.CLOSING)
@@ -91,6 +93,15 @@ class ChatChannel(HTTPChannel):
             wait = self.site.retry_after_ms()
             crowded = self.site.gateway.admission.crowded(host)
             self.refuse(RateLimited(retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
+
+    def serve_for(self, client: str) -> None:
+        """The connection counts for ``client`` until the request is answered, or as long as a WebSocket lasts.
+
+        A proxy may send requests of many clients over one connection. Raises RateLimited where this one has no more
+        room: that ends the request, and not the proxy's connection.
+        """
+        if not self.socket.counts_for(client):
+            raise RateLimited(retry_after_ms=self.site.retry_after_ms())
 
     # -- what comes in --
 
@@ -164,6 +175,8 @@ class ChatChannel(HTTPChannel):
     def requestDone(self, request: Any) -> None:
         # First, since what the client has pipelined is gone into before this returns.
         self._enter(Phase.IDLE)
+        if self.peer.proxy:
+            self.socket.counts_for(None)
         if self._waitingForTransport:
             # Answers to requests that are here already would pile up: first the client reads this one.
             self.paused = True
@@ -249,8 +262,3 @@ class ChatChannel(HTTPChannel):
             self.refuse(RequestTimeout())
         else:
             self.loseConnection()
-
-
-def _host(peer: object) -> str:
-    """The address that a connection counts for; all that have none, such as UNIX sockets, count together."""
-    return peer.host if isinstance(peer, IPv4Address | IPv6Address) else ""

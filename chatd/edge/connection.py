@@ -88,7 +88,7 @@ class ConnectionHandler(GuardedProtocol):
             self.factory.gateway.hub.detach(self.user, self.delivery)
         self.delivery.end()
         self._outbox.discard()
-        log.debug("{id} closed: {code} {reason}", id=self.id, code=code, reason=reason)
+        log.debug("{connection} closed: {code} {reason}", connection=self.id, code=code, reason=reason)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The socket has gone, open as a WebSocket or not yet."""
@@ -110,7 +110,7 @@ class ConnectionHandler(GuardedProtocol):
         except ServerError as error:
             self.session.failed(error)
         except Exception:
-            log.failure("the token verifier failed")
+            log.failure("the token verifier failed", connection=self.id)
             self.session.failed(Internal())
         else:
             if self.session.verified(claims):
@@ -122,7 +122,13 @@ class ConnectionHandler(GuardedProtocol):
             self.user, self.device = claims.user, device
             self.factory.gateway.hub.attach(self.user, self.delivery)
             self.factory.authenticated(self)
-            log.debug("{id} is {user} on {device}", id=self.id, user=self.user, device=device)
+            log.debug(
+                "{connection} is {user} on {device} at {client}",
+                connection=self.id,
+                user=self.user,
+                device=device,
+                client=self.socket.host,
+            )
         self.factory.gateway.arrived(claims, device)
         self.shown_at, self.forewarned = self.factory.gateway.now(), False
         self._outbox.reply(self._form.encode(self.factory.hello(self, claims)))
@@ -162,7 +168,7 @@ class ConnectionHandler(GuardedProtocol):
 
     def _unforeseen(self, failure: Failure) -> None:
         """A reply could not be written: the client must not wait for it."""
-        log.failure("{id} could not be replied to", failure, id=self.id)
+        log.failure("{connection} could not be replied to", failure, connection=self.id, user=self.user)
         self.session.close(CloseCode.INTERNAL_ERROR, "come back and resume")
 
     def _finished(self) -> None:
@@ -181,7 +187,7 @@ class ConnectionHandler(GuardedProtocol):
 
     def close(self, code: CloseCode, reason: str) -> None:
         """See :class:`~chatd.wire.session.SessionActions`."""
-        log.debug("{id} closing: {code} {reason}", id=self.id, code=int(code), reason=reason)
+        log.debug("{connection} closing: {code} {reason}", connection=self.id, code=int(code), reason=reason)
         # Nothing is written behind a close frame: the log need not be read on for it.
         self.delivery.end()
         # Autobahn's sendClose takes none of RFC 6455's own codes but 1000.
@@ -238,7 +244,7 @@ class ConnectionHandler(GuardedProtocol):
 
     def _too_slow(self) -> None:
         if self.session.state is not State.CLOSED:
-            log.info("{id} of {user} does not read: closing", id=self.id, user=self.user)
+            log.info("{connection} of {user} does not read: closing", connection=self.id, user=self.user)
             self.session.close(CloseCode.SLOW_READER, "read faster, or come back and resume")
 
     # -- what the sweep sees to --

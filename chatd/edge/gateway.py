@@ -8,7 +8,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
 from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.condition import Condition
 from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router
 from chatd.settings.model import Settings
@@ -26,7 +28,7 @@ class Gateway:
     """One worker's way in. ``arrived`` is told of each token that holds, and of the device that shows it.
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
-    monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve. ``revocations`` are what
+    monotonic. ``features`` are told in ``hello``. ``condition`` is how the worker is. ``revocations`` are what
     ``verifier`` asks as well.
     """
 
@@ -35,10 +37,11 @@ class Gateway:
     revocations: Revocations
     hub: Hub
     admission: Admission
+    clients: Clients
     settings: Settings
     reactor: IReactorTime
     now: Callable[[], float]
-    ready: Callable[[], bool]
+    condition: Callable[[], Condition]
     features: tuple[str, ...]
     arrived: Callable[[Claims, str], None] = _nothing
 

@@ -1,10 +1,13 @@
-"""Whether the process serves, and whether it can carry out commands; for load balancers and supervisors."""
+"""Whether the process serves, and how well it can carry out commands; for load balancers and supervisors."""
 
 from collections.abc import Callable
 from http import HTTPStatus
 
+import msgspec
+
 from chatd.edge.reading import JSON, ReadOnly
 from chatd.edge.request import ChatRequest
+from chatd.records.condition import Condition
 
 
 class Health(ReadOnly):
@@ -15,13 +18,16 @@ class Health(ReadOnly):
 
 
 class Readiness(ReadOnly):
-    """200 while commands can be carried out, else 503, so that a load balancer sends its clients elsewhere."""
+    """200 while commands can be carried out, else 503, so that a load balancer sends its clients elsewhere.
 
-    def __init__(self, ready: Callable[[], bool]) -> None:
-        self._ready = ready
+    The body says how well, and what is wrong with what. Where that is only degraded, other workers are so too: to be
+    sent to them would help nobody.
+    """
+
+    def __init__(self, condition: Callable[[], Condition]) -> None:
+        self._condition = condition
 
     def read(self, request: ChatRequest) -> None:
-        if self._ready():
-            request.answer(HTTPStatus.OK, JSON, b'{"status":"ready"}')
-        else:
-            request.answer(HTTPStatus.SERVICE_UNAVAILABLE, JSON, b'{"status":"not ready"}')
+        condition = self._condition()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if condition.status == "not ready" else HTTPStatus.OK
+        request.answer(status, JSON, msgspec.json.encode(condition))

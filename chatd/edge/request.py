@@ -13,6 +13,7 @@ from twisted.web.server import Request
 
 from chatd.edge import problems
 from chatd.edge.channel import ChatChannel
+from chatd.edge.request_id import HEADER, request_id
 from chatd.errors import ChatdError, Internal
 
 if TYPE_CHECKING:
@@ -23,13 +24,16 @@ class ChatRequest(Request):
     """A request whose body is bounded, and whose cookies, forms and sessions are never looked at.
 
     ``query`` is what stands behind the ``?``, as sent; ``asker`` is who asks, once that is known, for the log; ``gone``
-    is whether the client has closed the connection.
+    is whether the client has closed the connection. ``id`` names it in the log and in the answer, ``client`` is the
+    address that it counts for.
     """
 
     channel: ChatChannel
     site: "ChatSite"
     log = Logger()
     content: BytesIO
+    id: str
+    client: str
     query = b""
     body = b""
     asker: str | None = None
@@ -65,8 +69,15 @@ class ChatRequest(Request):
         self.set_header(b"Date", datetimeToString())
         for name, value in problems.COMMON_HEADERS:
             self.set_header(name, value)
+        given = self.requestHeaders.getRawHeaders(HEADER, []) if self.channel.peer.proxy else []
+        self.id = request_id(given)
+        self.set_header(HEADER, self.id.encode())
+        self.client = self.site.gateway.clients.behind(self.channel.peer, self.requestHeaders)
         try:
+            self.channel.serve_for(self.client)
             self.site.resource.render(self)
+        except ChatdError as error:
+            self.refuse(error)
         except Exception:
             self.failed(Failure())
 
@@ -103,7 +114,15 @@ class ChatRequest(Request):
 
     def failed(self, failure: Failure) -> None:
         """Answer that something went wrong which nobody had foreseen, and log what."""
-        self.log.failure("{method} {path} failed", failure, method=self.method, path=self.path)
+        self.log.failure(
+            "{method} {path} failed",
+            failure,
+            method=self.method,
+            path=self.path,
+            request=self.id,
+            user=self.asker,
+            client=self.client,
+        )
         if not self.startedWriting:
             self.refuse(Internal())
 

@@ -7,7 +7,6 @@ and JSON body. The reply is the WebSocket's without ``id`` and ``type``: the res
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -54,7 +53,6 @@ class RestResource:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._callers = count(1)
         self._encode = msgspec.json.Encoder().encode
         # Paths are matched as they were sent and their fields decoded afterwards, so that those may hold slashes.
         rules = [_rule(declaration) for declaration in gateway.router.declarations]
@@ -125,7 +123,7 @@ class RestResource:
         ):
             raise Forbidden("Pages of this origin may not connect.")
         request.set_header(b"Access-Control-Allow-Origin", origin.encode())
-        request.set_header(b"Access-Control-Expose-Headers", b"Retry-After, WWW-Authenticate")
+        request.set_header(b"Access-Control-Expose-Headers", b"Retry-After, WWW-Authenticate, X-Request-Id")
         request.set_header(b"Vary", b"Origin")
 
     async def _caller(self, request: ChatRequest) -> RequestCaller:
@@ -147,9 +145,10 @@ class RestResource:
                 user=acting.user,
                 method=method,
                 path=path,
+                request=request.id,
             )
         request.asker = acting.user
-        return RequestCaller(acting, device, f"http-{next(self._callers)}")
+        return RequestCaller(acting, device, request.id)
 
 
 def _rule(declaration: Declaration) -> Rule:

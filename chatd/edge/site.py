@@ -104,11 +104,13 @@ class ChatSite(Site):
     def log(self, request: Request) -> None:
         """Note an answered request. Its query is left out, since people put secrets there."""
         log.debug(
-            "{method} {path} {status} for {user}",
+            "{method} {path} {status} for {user} at {client}",
             method=request.method.decode("ascii", "replace"),
             path=request.path.decode("ascii", "replace"),
             status=request.code,
             user=getattr(request, "asker", None),
+            client=getattr(request, "client", None),
+            request=getattr(request, "id", None),
         )
 
     def retry_after_ms(self) -> int:
@@ -118,7 +120,8 @@ class ChatSite(Site):
     @property
     def arriving(self) -> int:
         """HTTP connections whose request is still to come, wholly or in part."""
-        return sum(channel.phase in (Phase.ACCEPTED, Phase.HEAD, Phase.BODY) for channel in self.channels)
+        arriving = sum(channel.phase in (Phase.ACCEPTED, Phase.HEAD, Phase.BODY) for channel in self.channels)
+        return arriving + len(self.gateway.clients.awaited)
 
     @property
     def in_flight(self) -> int:
@@ -141,6 +144,6 @@ def build_site(gateway: Gateway, websocket_factory: SuccessorFactory) -> ChatSit
         b"/v1/openapi.json": Document(rendered(openapi(declarations))),
         b"/v1/asyncapi.json": Document(rendered(asyncapi(declarations))),
         b"/healthz": Health(),
-        b"/readyz": Readiness(gateway.ready),
+        b"/readyz": Readiness(gateway.condition),
     }
     return ChatSite(gateway, Entrance(documents, RestResource(gateway)))

@@ -8,15 +8,25 @@ class Socket:
 
     It goes along when a WebSocket takes the connection over, and whoever has the connection in the end says
     :meth:`left`. Both methods count once, however often they are called.
+
+    ``host`` is the address that it counts for, None while it is a proxy's that has not said for whom.
     """
 
-    __slots__ = ("_admission", "_authenticated", "_host", "_left")
+    __slots__ = ("_admission", "_authenticated", "_left", "host")
 
-    def __init__(self, admission: Admission, host: str) -> None:
+    def __init__(self, admission: Admission, host: str | None) -> None:
         self._admission = admission
-        self._host = host
+        self.host = host
         self._authenticated = False
         self._left = False
+
+    def counts_for(self, host: str | None) -> bool:
+        """From now on it counts for this address; False, and nothing changes, where that one has used up its share."""
+        if host != self.host and not self._left:
+            if not self._admission.move(self.host, host):
+                return False
+            self.host = host
+        return True
 
     def authenticated(self) -> None:
         """It has shown a token that holds."""
@@ -28,4 +38,4 @@ class Socket:
         """It has gone."""
         if not self._left:
             self._left = True
-            self._admission.left(self._host, was_authenticated=self._authenticated)
+            self._admission.left(self.host, was_authenticated=self._authenticated)

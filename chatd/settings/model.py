@@ -16,6 +16,7 @@ ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9
 MOST_WORKERS = 256
 
 LogLevel = Literal["debug", "info", "warn", "error", "critical"]
+LogFormat = Literal["text", "json"]
 ContactPolicy = Literal["anyone", "followers", "mutual", "ask"]
 
 
@@ -64,6 +65,7 @@ Address = Meta(extra={"kind": "address"})
 Origins = Meta(extra={"kind": "origins"})
 Prefix = Meta(extra={"kind": "prefix"})
 Workers = Meta(extra={"kind": "workers"})
+Networks = Meta(extra={"kind": "networks"})
 
 
 class Tls(Section, frozen=True, kw_only=True):
@@ -176,7 +178,7 @@ class Limits(Section, frozen=True, kw_only=True):
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Connections of a worker.")] = 20_000
     max_connections_per_address: Annotated[
         int,
-        Meta(ge=1, le=1_000_000, description="Connections from one address; behind a proxy all of them count as one."),
+        Meta(ge=1, le=1_000_000, description="Connections from one address, of a worker; see proxies.trusted."),
     ] = 1000
     max_unauthenticated: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Connections that have not yet shown a token.")
@@ -243,6 +245,19 @@ class OriginsAllowed(Section, frozen=True, kw_only=True):
         Origins,
         Meta(description="Exact origins, scheme://host[:port]; when empty, only the origin that Host names."),
     ] = ()
+
+
+class Proxies(Section, frozen=True, kw_only=True):
+    """Proxies in front that are believed about whom they speak for (docs/deploy/proxy.rst)."""
+
+    trusted: Annotated[
+        tuple[str, ...],
+        Networks,
+        Meta(description='Their addresses or networks; "unix" for those on a UNIX socket. Only their word counts.'),
+    ] = ()
+    proxy_protocol: Annotated[
+        bool, Meta(description="They begin each connection with a PROXY header, version 1 or 2; one without is closed.")
+    ] = False
 
 
 class Metrics(Section, frozen=True, kw_only=True):
@@ -360,6 +375,9 @@ class Settings(Section, frozen=True, kw_only=True):
     ] = False
     state_dir: Annotated[str, Path, Meta(description="Where a try-out keeps its state; empty for the default.")] = ""
     log_level: Annotated[LogLevel, Meta(description="Least severe log level that is written.")] = "info"
+    log_format: Annotated[
+        LogFormat, Meta(description="text for people, json for programs: one object a line (docs/deploy/logs.rst).")
+    ] = "text"
     tls: Tls = msgspec.field(default_factory=Tls)
     database: Database = msgspec.field(default_factory=Database)
     tokens: Tokens = msgspec.field(default_factory=Tokens)
@@ -368,6 +386,7 @@ class Settings(Section, frozen=True, kw_only=True):
     groups: Groups = msgspec.field(default_factory=Groups)
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)
+    proxies: Proxies = msgspec.field(default_factory=Proxies)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     contacts: Contacts = msgspec.field(default_factory=Contacts)
     presence: PresenceSettings = msgspec.field(default_factory=PresenceSettings)

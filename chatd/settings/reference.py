@@ -76,6 +76,7 @@ _EXPECTED = {
     "path": "a path",
     "address": "an IP address such as 127.0.0.1 or ::, or localhost",
     "origins": 'a list of origins such as "https://chat.example.com"',
+    "networks": 'a list of addresses and networks such as "10.0.0.0/8", or "unix"',
     "choice": "one of ",
     "workers": f"a whole number from 0 to {MOST_WORKERS}, or auto",
     "boolean": "true or false",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from chatd.settings.issuers import KEY_ORIGINS
 from chatd.settings.model import Settings, SettingsError
+from chatd.settings.networks import trusted_network
 from chatd.settings.secrets import NOT_SET, reason, refuse_open_file
 from chatd.settings.urls import fetch_problem
 
@@ -247,6 +248,17 @@ def _bus(given: Checked) -> None:
         raise given.refuse("redis.url", "say where Redis is, or in redis.url_file, or let bus.kind be postgresql")
 
 
+def _proxies(given: Checked) -> None:
+    proxies = given.settings.proxies
+    for entry in proxies.trusted:
+        try:
+            trusted_network(entry)
+        except ValueError as error:
+            raise given.refuse("proxies.trusted", str(error)) from None
+    if proxies.proxy_protocol and not proxies.trusted:
+        raise given.refuse("proxies.proxy_protocol", "is for trusted proxies alone: name them in proxies.trusted")
+
+
 RULES: tuple[Callable[[Checked], None], ...] = (
     _one_place_to_listen,
     _whole_tls,
@@ -262,4 +274,5 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _files_that_open,
     _heartbeats_in_a_lease,
     _bus,
+    _proxies,
 )

@@ -124,8 +124,8 @@ def _assemble(found: Iterable[Given]) -> Settings:
 def _convert(given: Given) -> Any:
     """The value as its setting's type; for text that stands for another type, what it stands for."""
     field, value = given.field, given.value
-    if field.kind == "origins" and given.spelt:
-        value = [origin.strip() for origin in value.split(",") if origin.strip()]
+    if field.kind in ("origins", "networks") and given.spelt:
+        value = [entry.strip() for entry in value.split(",") if entry.strip()]
     try:
         value = Secret(value) if field.kind == "secret" and isinstance(value, str) else value
         value = msgspec.convert(value, field.annotation, strict=not given.spelt)

@@ -77,7 +77,7 @@ class Child(Factory):
     def heard(self, message: Begin | Look | Measure | Stop) -> None:
         """See :class:`~chatd.workers.control.Listener`."""
         if isinstance(message, Look):
-            self._channel.tell(Status(ready=self._worker is not None and self._worker.ready))
+            self._channel.tell(self._status)
         elif isinstance(message, Measure):
             families = () if self._registry is None else collected(self._registry)
             self._channel.tell(Measured(number=message.number, families=families))
@@ -85,6 +85,12 @@ class Child(Factory):
             self._begin(message)
         else:
             self._stop()
+
+    @property
+    def _status(self) -> Status:
+        if self._worker is None:
+            return Status(ready=False)
+        return Status(ready=self._worker.ready, dependencies=self._worker.condition.dependencies)
 
     def hung_up(self) -> None:
         """See :class:`~chatd.workers.control.Listener`. Without a parent nobody would start another worker here."""
@@ -98,7 +104,7 @@ class Child(Factory):
     # -- beginning and end --
 
     def _begin(self, begin: Begin) -> None:
-        limit_log(begin.order.settings.log_level)
+        limit_log(begin.order.settings.log_level, begin.order.settings.log_format)
         try:
             equipment = self._build(begin, self._broken)
         except Exception as error:

@@ -27,6 +27,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
+from chatd.records.condition import Dependency
 from chatd.workers.orders import Order, from_wire, to_wire
 
 LONGEST = 2**26
@@ -60,9 +61,10 @@ class Stop(Control, frozen=True, kw_only=True, tag="stop"):
 
 
 class Status(Control, frozen=True, kw_only=True, tag="status"):
-    """``ready`` is whether commands can be carried out now."""
+    """``ready`` is whether commands can be carried out now; ``dependencies`` are how what that takes is, by name."""
 
     ready: bool
+    dependencies: dict[str, Dependency] = {}
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
@@ -90,12 +92,17 @@ class Measured(Control, frozen=True, kw_only=True, tag="measured"):
 
 
 class Logged(Control, frozen=True, kw_only=True, tag="logged"):
-    """One event of a worker's log: seconds since the epoch, its level's name, where it comes from, and its text."""
+    """One event of a log: seconds since the epoch, its level's name, where it comes from, and its text.
+
+    ``failure`` is the traceback, if there is one; ``ids`` are those of a connection, a request and so on.
+    """
 
     time: float
     level: str
     namespace: str
     text: str
+    failure: str = ""
+    ids: dict[str, str | int] = {}
 
 
 FromParent = Begin | Look | Measure | Stop

@@ -12,6 +12,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from chatd.records.condition import FINE, Dependency
 from chatd.workers.postgres_account import Account, reachable_binaries, server_account
 from chatd.workers.postgres_binaries import Binaries, EmbeddedPostgresError, find_binaries
 from chatd.workers.postgres_folder import (
@@ -53,6 +54,13 @@ class EmbeddedPostgres:
         self._lock: FolderLock | None = None
         self._sockets: Path | None = None
         self._server = SupervisedServer(self._state, reactor)
+
+    @property
+    def condition(self) -> Dependency:
+        """Whether the server runs."""
+        if self._server.running:
+            return FINE
+        return Dependency(state="unavailable", detail="the PostgreSQL that chatd runs itself does not run now")
 
     def start(self) -> Deferred[str]:
         """Fires with the connection string (libpq's) once the server accepts connections.

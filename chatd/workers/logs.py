@@ -1,9 +1,10 @@
-"""How much is logged, and in which characters."""
+"""How much is logged, and in which form."""
 
 from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import (
+    FileLogObserver,
     FilteringLogObserver,
     ILogObserver,
     LogEvent,
@@ -12,6 +13,9 @@ from twisted.logger import (
     globalLogPublisher,
 )
 from zope.interface import implementer
+
+from chatd.workers.log_lines import as_json
+from chatd.workers.relay import Relay
 
 
 @implementer(ILogObserver)
@@ -35,15 +39,24 @@ def _printable(name: str, value: Any) -> Any:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
 
 
-def limit_log(level: str) -> Callable[[str], None]:
+def limit_log(level: str, form: str = "text") -> Callable[[str], None]:
     """Let every observer that there is hear of ``level`` and what is more severe, and of nothing else.
 
-    What it returns sets another level. Called when the service starts: twistd has put its own observers in place by
-    then, and asks no plugin about them.
+    With ``json`` as its ``form`` those that write to files write JSON from now on; any others, such as syslog's, go on
+    to write text. What it returns sets another level. Called when the service starts: twistd has put its own observers
+    in place by then, and asks no plugin about them.
     """
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
     observers: list[ILogObserver] = list(globalLogPublisher._observers)
     for observer in observers:
         globalLogPublisher.removeObserver(observer)
-        globalLogPublisher.addObserver(FilteringLogObserver(EscapingObserver(observer), [predicate]))
+        globalLogPublisher.addObserver(FilteringLogObserver(_formed(observer, form), [predicate]))
     return lambda level: predicate.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+
+
+def _formed(observer: ILogObserver, form: str) -> ILogObserver:
+    if form == "json" and isinstance(observer, FileLogObserver):
+        return as_json(observer)
+    if form == "json" and isinstance(observer, Relay):
+        return observer
+    return EscapingObserver(observer)

@@ -16,27 +16,37 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from chatd.records.condition import Dependency, Status, status
 from chatd.workers.slot import State
 
 log = Logger()
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """``workers`` is what each is at, by its number."""
+    """``workers`` is what each is at, by its number; ``dependencies`` are how what they need is."""
 
-    status: str
+    status: Status
     workers: dict[str, str]
+    dependencies: dict[str, Dependency]
 
 
 class Overview(Resource):
-    """``/healthz`` while the parent lives, ``/readyz`` 200 while every worker is ready, and ``/metrics``."""
+    """``/healthz`` while the parent lives, ``/readyz`` 200 while every worker is ready, and ``/metrics``.
+
+    ``dependencies`` are how what workers and parent need is.
+    """
 
     isLeaf = True
 
     def __init__(
-        self, ready: Callable[[], bool], states: Callable[[], dict[int, State]], page: Callable[[], Awaitable[bytes]]
+        self,
+        ready: Callable[[], bool],
+        states: Callable[[], dict[int, State]],
+        dependencies: Callable[[], dict[str, Dependency]],
+        page: Callable[[], Awaitable[bytes]],
     ) -> None:
         super().__init__()
+        self._dependencies = dependencies
         self._ready = ready
         self._states = states
         self._page = page
@@ -55,9 +65,9 @@ class Overview(Resource):
         return _json(request, HTTPStatus.NOT_FOUND, b'{"status":"not found"}')
 
     def _readiness(self, request: Request) -> bytes:
-        ready = self._ready()
+        ready, dependencies = self._ready(), self._dependencies()
         states = {str(number): state.name.lower() for number, state in self._states().items()}
-        answer = Readiness(status="ready" if ready else "not ready", workers=states)
+        answer = Readiness(status=status(ready, dependencies), workers=states, dependencies=dependencies)
         return _json(request, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, msgspec.json.encode(answer))
 
     async def _metrics(self, request: Request) -> None:

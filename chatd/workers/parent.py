@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.records.condition import Dependency
 from chatd.settings.model import Secret, Settings, SettingsError
 from chatd.workers.control import Family
 from chatd.workers.embedded import EmbeddedPostgres
@@ -38,7 +39,7 @@ log = Logger()
 PORT_FREE_WITHIN_S = 3.0
 """Workers of a parent that was killed leave the port at once, but not before they have noticed."""
 MEASURE_WITHIN_S = 2.0
-FIXED = ("host", "port", "socket", "workers", "dev", "state_dir", "metrics")
+FIXED = ("host", "port", "socket", "workers", "dev", "state_dir", "log_format", "metrics")
 """What a reload cannot change: sockets, folders and numbers that this process holds."""
 
 
@@ -83,7 +84,8 @@ class Parent(Service):
     def startService(self) -> None:
         """Start everything in its order. Called after twistd has become a daemon, if it does."""
         super().startService()
-        self._set_log_level = limit_log(self._order.settings.log_level)
+        settings = self._order.settings
+        self._set_log_level = limit_log(settings.log_level, settings.log_format)
         self._reactor.callWhenRunning(Signals(self._reactor, self._reload).install)
         Deferred.fromCoroutine(self._start()).addErrback(self._start_failed)
 
@@ -99,7 +101,10 @@ class Parent(Service):
             self._order = with_dsn(self._order, dsn)
         if settings.metrics.port:
             endpoint = TCP4ServerEndpoint(self._reactor, settings.metrics.port, interface=settings.metrics.host)
-            overview = Overview(lambda: self._supervisor.ready, lambda: self._supervisor.states, self._figures)
+            supervisor = self._supervisor
+            overview = Overview(
+                lambda: supervisor.ready, lambda: supervisor.states, lambda: self._dependencies, self._figures
+            )
             self._overview = await endpoint.listen(OverviewSite(overview, self._reactor))
         if self.running:
             self._supervisor.start(self._order)
@@ -130,6 +135,13 @@ class Parent(Service):
         }
         states = {slot.number: WorkerState(slot.ready, slot.restarts) for slot in self._supervisor.slots}
         return exposition(states, figures)
+
+    @property
+    def _dependencies(self) -> dict[str, Dependency]:
+        found = self._supervisor.dependencies
+        if self._database is not None:
+            found["embedded"] = self._database.condition
+        return found
 
     def _reload(self) -> None:
         """SIGHUP: take the configuration as it is now, if it is sound, by replacing the workers."""

@@ -7,6 +7,7 @@ A port that is adopted closes its own descriptor and no more: the socket goes on
 # mypy: allow-untyped-calls
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp, unix
@@ -52,24 +53,34 @@ class SharedUnixPort(unix.Port):
 class InheritedSocket:
     """An endpoint on a ``listening`` socket, which is its own from now on; with ``tls`` where that is given.
 
-    UNIX sockets are for a proxy on the same machine, and never have TLS.
+    UNIX sockets are for a proxy on the same machine, and never have TLS. ``announced`` puts something in front of what
+    is served, TLS included.
     """
 
-    def __init__(self, reactor: Any, listening: socket.socket, tls: IOpenSSLServerConnectionCreator | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        listening: socket.socket,
+        tls: IOpenSSLServerConnectionCreator | None,
+        announced: Callable[[IProtocolFactory], IProtocolFactory] | None = None,
+    ) -> None:
         self._reactor = reactor
         self._listening = listening
         self._tls = tls
+        self._announced = announced
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See IStreamServerEndpoint. To be called once."""
         family = self._listening.family
         # The port takes a duplicate: when that is closed, nothing of it must be left here.
         with self._listening:
+            factory = protocolFactory
+            if self._tls is not None and family != socket.AF_UNIX:
+                factory = TLSMemoryBIOFactory(self._tls, False, protocolFactory)
+            if self._announced is not None:
+                factory = self._announced(factory)
             if family == socket.AF_UNIX:
-                port = SharedUnixPort._fromListeningDescriptor(self._reactor, self._listening.fileno(), protocolFactory)
+                port = SharedUnixPort._fromListeningDescriptor(self._reactor, self._listening.fileno(), factory)
                 port.startListening()
                 return succeed(port)
-            factory = protocolFactory
-            if self._tls is not None:
-                factory = TLSMemoryBIOFactory(self._tls, False, protocolFactory)
             return succeed(self._reactor.adoptStreamPort(self._listening.fileno(), family, factory))

@@ -48,6 +48,11 @@ class SupervisedServer:
         self._supervision: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._server is not None and self._server.ending is None
+
     async def begin(self, command: list[str]) -> None:
         """Return once the server accepts connections; from then on it is started again whenever it ends.
 

@@ -6,15 +6,19 @@ parent falls behind, events are left out, and how many is said afterwards.
 
 from collections.abc import Callable
 
-from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
 from chatd.workers.control import Logged
+from chatd.workers.log_lines import PID, RELAYED, WORKER, told
 
 
 @implementer(ILogObserver)
 class Relay:
-    """Tells events to the parent by ``tell``. What a peer may have written in them has been made printable before."""
+    """Tells events to the parent by ``tell``, as they are.
+
+    What a peer may have written in them is made printable before for a log of text, and by JSON itself for one of JSON.
+    """
 
     def __init__(self, tell: Callable[[Logged], None]) -> None:
         self._tell = tell
@@ -35,19 +39,12 @@ class Relay:
         if self._congested:
             self._left_out += 1
             return
-        level = event.get("log_level") or LogLevel.info
-        self._tell(
-            Logged(
-                time=event["log_time"],
-                level=level.name,
-                namespace=event.get("log_namespace") or event.get("log_system") or "-",
-                text=eventAsText(event, includeTimestamp=False, includeSystem=False),
-            )
-        )
+        self._tell(told(event))
 
 
-def publish(worker: int, logged: Logged) -> None:
+def publish(worker: int, pid: int, logged: Logged) -> None:
     """Put a worker's event into this process' log. Its text keeps the lines of a traceback."""
+    text = f"{logged.text}\n{logged.failure}" if logged.failure else logged.text
     globalLogPublisher(
         {
             "log_time": logged.time,
@@ -55,6 +52,9 @@ def publish(worker: int, logged: Logged) -> None:
             "log_namespace": logged.namespace,
             "log_system": f"worker {worker} {logged.namespace}#{logged.level}",
             "log_format": "{log_text}",
-            "log_text": logged.text,
+            "log_text": text,
+            RELAYED: logged,
+            WORKER: worker,
+            PID: pid,
         }
     )

@@ -5,11 +5,12 @@ does not end within its time to drain. Ticks are counted and not seconds, so tha
 blames nobody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from chatd.records.condition import Dependency
 from chatd.workers.control import Family
 from chatd.workers.orders import Order
 
@@ -27,6 +28,10 @@ class Process(Protocol):
     @property
     def pid(self) -> int:
         """Its process id."""
+
+    @property
+    def dependencies(self) -> Mapping[str, Dependency]:
+        """How what it needs is, by its last sign of life."""
 
     def look(self) -> None:
         """Ask for a sign of life, which comes as ``Watcher.answered``."""

@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.records.condition import Dependency
 from chatd.workers.control import Begin, Channel, Family, Logged, Look, Measure, Measured, Status, Stop
 from chatd.workers.orders import Order
 from chatd.workers.relay import publish
@@ -50,6 +51,7 @@ class WorkerProcess(ProcessProtocol):
         self._watcher = watcher
         self._channel: Channel | None = None
         self._rest = b""
+        self.dependencies: Mapping[str, Dependency] = {}
         self._numbers = count(1)
         self._measuring: dict[int, Deferred[tuple[Family, ...]]] = {}
 
@@ -105,9 +107,10 @@ class WorkerProcess(ProcessProtocol):
     def heard(self, message: Status | Measured | Logged) -> None:
         """See :class:`~chatd.workers.control.Listener`."""
         if isinstance(message, Status):
+            self.dependencies = message.dependencies
             self._watcher.answered(message.ready)
         elif isinstance(message, Logged):
-            publish(self.number, message)
+            publish(self.number, self._pid, message)
         else:
             waiting = self._measuring.pop(message.number, None)
             if waiting is not None:

@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from chatd.records.condition import Dependency, merged
 from chatd.workers.orders import Order
 from chatd.workers.run import TICK_S, Spawn
 from chatd.workers.slot import Slot, State
@@ -109,6 +110,11 @@ class Supervisor:
     def states(self) -> dict[int, State]:
         """What each worker is at."""
         return {slot.number: slot.state for slot in self.slots}
+
+    @property
+    def dependencies(self) -> dict[str, Dependency]:
+        """How what the workers need is, by what all of them say."""
+        return merged({slot.number: slot.process.dependencies for slot in self.slots if slot.process is not None})
 
     def _tick(self) -> None:
         for slot in self.slots:

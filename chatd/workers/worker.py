@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from chatd.edge.site import ChatSite
 from chatd.edge.websocket import ConnectionFactory
 from chatd.errors import ServerError
+from chatd.records.condition import FINE, Condition, Dependency, condition
 from chatd.store.migrate import Migration, migrate
 from chatd.store.pool import Pool
 
@@ -41,9 +42,9 @@ class Worker(Service):
     """Serves on ``endpoints`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
     ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
-    the database is there, and ``equipped`` is whether what is needed has been read from it. ``listening`` is told once
-    clients find it there. ``broken`` is told why this worker cannot go on: a port that is taken, a database that this
-    version may not touch.
+    the database is there, and ``equipped`` is whether what is needed has been read from it. ``dependencies`` tells how
+    what is needed is. ``listening`` is told once clients find it there. ``broken`` is told why this worker cannot go
+    on: a port that is taken, a database that this version may not touch.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Worker(Service):
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
         watches: Sequence[Watch] = (),
         equipped: Callable[[], bool] = lambda: True,
+        dependencies: Callable[[], dict[str, Dependency]] = dict,
         rhythm: Service | None = None,
         bus: IService | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Worker(Service):
         self._metrics = metrics
         self._watches = watches
         self._equipped = equipped
+        self._dependencies = dependencies
         self._rhythm = rhythm or Service()
         self._bus = bus
         self._ports: list[IListeningPort] = []
@@ -86,6 +89,20 @@ class Worker(Service):
     def ready(self) -> bool:
         """Whether commands can be carried out now."""
         return bool(self.running) and self._pool.ready and self._equipped()
+
+    @property
+    def condition(self) -> Condition:
+        """How it is, and what it depends on."""
+        return condition(self.ready, self._dependencies())
+
+    @property
+    def database(self) -> Dependency:
+        """How PostgreSQL is."""
+        if not self._pool.ready:
+            return Dependency(state="unavailable", detail="PostgreSQL cannot be reached, or is not up to date yet")
+        if not self._equipped():
+            return Dependency(state="unavailable", detail="which tokens are revoked is being read")
+        return FINE
 
     def startService(self) -> None:
         """Listen, and begin to prepare the database; neither is waited for."""

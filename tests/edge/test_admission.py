@@ -84,3 +84,16 @@ def test_what_was_refused_leaves_no_trace_by_address() -> None:
     for number in range(100):
         full.admit(f"192.0.2.{number}")
     assert len(full._by_address) == 0
+
+
+def test_a_socket_may_come_to_count_for_another_address_if_that_has_room() -> None:
+    shared = admission(per_address=1)
+    assert all(shared.admit(None) for _ in range(3))
+    assert [shared.move(None, "192.0.2.1"), shared.move(None, "192.0.2.1")] == [True, False]
+    assert shared.crowded("192.0.2.1")
+    assert shared.move("192.0.2.1", "192.0.2.2")
+    assert shared.admit("192.0.2.1")
+    assert not shared.admit("192.0.2.2")
+    shared.left("192.0.2.2", was_authenticated=False)
+    shared.left(None, was_authenticated=False)
+    assert (dict(shared._by_address), shared.connections) == ({"192.0.2.1": 1}, 2)

@@ -115,6 +115,21 @@ def test_one_process_serves_it_too(
     assert not path.exists()
 
 
+def test_the_client_behind_a_unix_socket_is_whom_a_proxy_there_announces(
+    start_workers: Callable[..., WorkersServer], path: Path
+) -> None:
+    proxies = {"trusted": ["unix"], "proxy_protocol": True}
+    server = start_workers(0, {"": {"socket": str(path), "log_level": "debug"}, "proxies": proxies}, ready=False)
+    with unix(path) as announced, unix(path) as silent:
+        announced.sendall(b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 443\r\n")
+        announced.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.66\r\n\r\n")
+        assert announced.recv(15) == b"HTTP/1.1 200 OK"
+        silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert silent.recv(15) == b""
+    wait_for(lambda: "GET /healthz 200 for None at 192.0.2.7\n" in server.log)
+    assert "has no PROXY header: it does not begin as one\n" in server.log
+
+
 # -- sockets from systemd --
 
 AS_SYSTEMD = """

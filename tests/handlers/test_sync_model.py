@@ -108,7 +108,7 @@ class SlowStore:
         return self.questions[-1].answer
 
 
-def _unheard(command: str, error: BaseException) -> None:
+def _unheard(command: str, error: BaseException, caller: Any) -> None:
     """What would be logged."""
 
 

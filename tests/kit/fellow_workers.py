@@ -106,7 +106,7 @@ class Worker:
                     now=lambda: datetime.now(UTC),
                 )
             ),
-            lambda command, error: failed.append(error),
+            lambda command, error, caller: failed.append(error),
         )
         self._commands = command_union(self._router.declarations)
         self._fields = {one.name: one.shape.__struct_fields__ for one in self._router.declarations}

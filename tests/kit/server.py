@@ -130,7 +130,7 @@ class Server:
 
     def _serves(self, seen: int) -> bool:
         assert self.running, self.log[seen:]
-        return f"serving at {self.address}\n" in self.log[seen:]
+        return re.search(rf'serving at {re.escape(self.address)}["\n]', self.log[seen:]) is not None
 
     def ready(self) -> bool:
         """Whether it says that it can carry out commands."""

@@ -18,12 +18,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
 from chatd.edge.gateway import Gateway
 from chatd.edge.handshake import Handshake
 from chatd.edge.site import ChatSite, build_site
 from chatd.errors import Unauthorized
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.interfaces.tokens import ITokenVerifier
+from chatd.records.condition import Dependency, condition
 from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.settings.model import Settings
@@ -96,6 +98,7 @@ class World:
     verifier: Any = field(default_factory=Tokens)
     clock: Clock = field(default_factory=Clock)
     ready: bool = True
+    dependencies: dict[str, Dependency] = field(default_factory=dict)
     revocations: Revocations = field(default_factory=Revocations)
 
     def __post_init__(self) -> None:
@@ -111,10 +114,11 @@ class World:
             revocations=self.revocations,
             hub=Hub(_no_events),
             admission=self.admission,
+            clients=Clients(self.settings.proxies),
             settings=self.settings,
             reactor=self.clock,
             now=self.clock.seconds,
-            ready=lambda: self.ready,
+            condition=lambda: condition(self.ready, self.dependencies),
             features=(),
         )
         self.site: ChatSite = build_site(gateway, self.websockets)
@@ -135,9 +139,9 @@ def _no_events(entry: object, content: object) -> Any:
     raise AssertionError("nothing is delivered here")
 
 
-def handled_by(*handlers: object, failed: Callable[[str, BaseException], None] | None = None) -> World:
+def handled_by(*handlers: object, failed: Callable[[str, BaseException, Any], None] | None = None) -> World:
     """A world whose router leads to ``handlers``."""
-    return World(router=Router(handlers, failed or (lambda name, error: None)))
+    return World(router=Router(handlers, failed or (lambda name, error, caller: None)))
 
 
 def settings(**sections: dict[str, Any]) -> Settings:

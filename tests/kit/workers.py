@@ -59,7 +59,7 @@ class WorkersServer(Server):
 
     def worker(self, number: int) -> int:
         """The process id of the worker of this number that became ready last."""
-        return int(re.findall(rf"worker {number} is ready: process (\d+)\n", self.log)[-1])
+        return int(re.findall(rf"worker {number} is ready: process (\d+)\b", self.log)[-1])
 
     @property
     def address(self) -> str:
@@ -70,7 +70,7 @@ class WorkersServer(Server):
         """Tell it to reload; return when all workers have been replaced and their predecessors are gone."""
         before, seen = set(self.workers), len(self.log)
         self.reload()
-        wait_for(lambda: "all workers have been replaced\n" in self.log[seen:] and not before & set(self.workers))
+        wait_for(lambda: "all workers have been replaced" in self.log[seen:] and not before & set(self.workers))
 
     def figures(self, name: str) -> dict[int, float]:
         """What each worker says of this figure."""

@@ -183,7 +183,7 @@ class Chat:
                     search=search or Search(),
                 )
             ),
-            lambda command, error: self.failed.append((command, error)),
+            lambda command, error, caller: self.failed.append((command, error)),
         )
         self.commands = command_union(self.router.declarations)
         self.rhythm.startService()

@@ -18,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from chatd.records.condition import FINE
 from chatd.workers import postgres_supervision
 from chatd.workers.embedded import EmbeddedPostgres
 from chatd.workers.postgres_account import barrier, environment, launcher, server_account
@@ -115,7 +116,9 @@ async def test_the_first_start_makes_a_durable_database_that_only_the_private_so
 async def test_what_was_stored_is_there_after_a_stop_and_a_start(used):
     postgres = EmbeddedPostgres(used, None, reactor)
     execute(await postgres.start(), "CREATE TABLE kept AS SELECT 'hello' AS body")
+    assert postgres.condition == FINE
     await postgres.stop()
+    assert postgres.condition.state == "unavailable"
     try:
         assert execute(await postgres.start(), "SELECT body FROM kept") == [("hello",)]
     finally:

@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
+from chatd.records.condition import FINE, Dependency
 from chatd.workers.overview import Overview, OverviewSite
 from chatd.workers.slot import State
 from tests.kit.visitor import Answer, parsed
@@ -18,9 +19,18 @@ from tests.kit.visitor import Answer, parsed
 class Visit:
     """One request."""
 
-    def __init__(self, path: str, *, ready: bool = True, page: Callable[[], Awaitable[bytes]] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        ready: bool = True,
+        dependencies: dict[str, Dependency] | None = None,
+        page: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> None:
         states = {1: State.READY, 2: State.READY if ready else State.BACKING_OFF}
-        overview = Overview(lambda: ready, lambda: states, page or (lambda: succeed(b"figures")))
+        overview = Overview(
+            lambda: ready, lambda: states, lambda: dependencies or {}, page or (lambda: succeed(b"figures"))
+        )
         self.transport = StringTransport()
         self.channel = OverviewSite(overview, Clock()).buildProtocol(None)
         self.channel.makeConnection(self.transport)
@@ -40,7 +50,20 @@ def test_the_parent_is_alive_for_as_long_as_it_answers() -> None:
 def test_it_is_ready_while_every_worker_is_and_says_what_each_is_at(ready: bool, status: int, word: str) -> None:
     answer = Visit("/readyz", ready=ready).answer
     second = "ready" if ready else "backing_off"
-    assert (answer.status, answer.json) == (status, {"status": word, "workers": {"1": "ready", "2": second}})
+    assert (answer.status, answer.json) == (
+        status,
+        {"status": word, "workers": {"1": "ready", "2": second}, "dependencies": {}},
+    )
+
+
+def test_it_says_what_is_wrong_with_what_workers_need() -> None:
+    bus = Dependency(state="degraded", detail="slow", workers=(2,))
+    answer = Visit("/readyz", dependencies={"database": FINE, "bus": bus}).answer
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    assert answer.json["dependencies"] == {
+        "database": {"state": "ok"},
+        "bus": {"state": "degraded", "detail": "slow", "workers": [2]},
+    }
 
 
 def test_figures_come_when_the_workers_have_told_them() -> None:

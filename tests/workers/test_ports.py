@@ -9,6 +9,8 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.policies import WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from chatd.edge.tls import context_factory
 from chatd.settings.model import Settings
@@ -102,4 +104,19 @@ async def test_tls_is_spoken_where_it_is_given_but_not_on_a_unix_socket(listener
     given = listeners.of(1)[0]
     port = await InheritedSocket(reactor, given.dup(), tls).listen(factory)
     assert (port.factory is factory) is (given.family == socket.AF_UNIX)
+    await port.stopListening()
+
+
+@ensureDeferred
+async def test_what_announces_connections_stands_in_front_of_tls(listeners: Listeners, tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    tls = context_factory(str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem"))
+    factory = Accepting()
+    given = listeners.of(1)[0]
+    port = await InheritedSocket(reactor, given.dup(), tls, WrappingFactory).listen(factory)
+    assert isinstance(port.factory, WrappingFactory)
+    assert not isinstance(port.factory, TLSMemoryBIOFactory)
+    behind = port.factory.wrappedFactory
+    assert (behind is factory) is (given.family == socket.AF_UNIX)
+    assert (behind is factory) is not isinstance(behind, TLSMemoryBIOFactory)
     await port.stopListening()

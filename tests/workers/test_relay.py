@@ -38,7 +38,7 @@ def line(event: LogEvent) -> str:
 
 def test_an_event_comes_out_as_it_was_with_the_number_of_the_worker(worker: Worker, published: list[LogEvent]) -> None:
     worker.log.warn("{who} is away", who="alice {x}")
-    publish(3, worker.told[0])
+    publish(3, 4711, worker.told[0])
     (event,) = published
     assert line(event) == "[worker 3 chatd.somewhere#warn] alice {x} is away"
     assert event["log_time"] == worker.told[0].time
@@ -49,7 +49,7 @@ def test_a_traceback_keeps_its_lines(worker: Worker, published: list[LogEvent]) 
         raise ZeroDivisionError("a defect")
     except ZeroDivisionError:
         worker.log.failure("something failed", Failure())
-    publish(1, worker.told[0])
+    publish(1, 4711, worker.told[0])
     first, *rest = line(published[0]).splitlines()
     assert first == "[worker 1 chatd.somewhere#critical] something failed"
     assert rest[-1].endswith("ZeroDivisionError: a defect")

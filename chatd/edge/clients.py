@@ -1,0 +1,59 @@
+"""Who the client is: the one place that says whose address counts, for limits and for logs.
+
+=================================== ================================================================================
+who is connected                    whose address counts
+=================================== ================================================================================
+no trusted proxy                    its own, whatever it says about others
+a trusted proxy, PROXY protocol on  the one that its header names; unknown where it names none
+a trusted proxy, by X-Forwarded-For for each request the one that the header names; its own where there is none
+a UNIX socket, not trusted          unknown: all of them count together
+=================================== ================================================================================
+
+An address is a text, empty where it is unknown. ``docs/design/proxies.rst`` says why.
+"""
+
+from dataclasses import dataclass
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+
+from chatd.security.proxies import TrustedProxies
+from chatd.settings.model import Proxies
+
+
+@implementer(IAddress)
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """Of a connection whose proxy has not named a client in its PROXY header; it is nobody's, and not to be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is connected. ``proxy`` is whether it is believed about whom it speaks for."""
+
+    host: str
+    proxy: bool
+
+
+class Clients:
+    """One worker's. ``awaited`` are connections whose PROXY header is still to come."""
+
+    def __init__(self, settings: Proxies) -> None:
+        self._trusted = TrustedProxies(settings.trusted)
+        self.awaited: set[object] = set()
+
+    def peer(self, address: object) -> Peer:
+        """Who is connected from ``address``, as a transport gives it."""
+        if isinstance(address, Unnamed):
+            return Peer("", False)
+        host = address.host if isinstance(address, IPv4Address | IPv6Address) else ""
+        return Peer(host, self._trusted.trusts(host))
+
+    def behind(self, peer: Peer, headers: Headers) -> str:
+        """Whose a request with these ``headers`` is."""
+        if not peer.proxy:
+            return peer.host
+        values = headers.getRawHeaders(b"X-Forwarded-For", [])
+        return self._trusted.client(peer.host, b",".join(values).decode("latin-1"))
