@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from chatd.auth.identity import Identity, build_identity
 from chatd.auth.revocable import RevocableTokens
 from chatd.bus.wiring import wire
+from chatd.cache.wiring import build_caching
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
@@ -97,15 +98,19 @@ def build_worker(
         policy=settings.contacts.policy,
         contacts=AskedContacts(settings.contacts, reactor),
     )
-    identity = build_identity(settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time)
+    caching = build_caching(settings, reactor, stores, authors, time.time)
+    caching.listen(exchange)
+    identity = build_identity(
+        settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time, caching.shared
+    )
     introductions = Introductions(stores.profiles, authors, reader, bus)
     index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
-    for name, help, value in wiring.figures:
+    for name, help, value in (*wiring.figures, *caching.figures):
         metrics.gauge(name, help, value)
     handlers = assemble(
         Parts(
-            stores=stores,
+            stores=caching.stores,
             log=writer,
             bus=bus,
             hub=hub,
@@ -165,7 +170,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
-        watches=(identity,),
+        watches=(identity, *caching.watches),
         # Before they are known no token is taken.
         equipped=lambda: revocations.known,
         rhythm=rhythm,

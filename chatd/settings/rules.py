@@ -247,6 +247,12 @@ def _bus(given: Checked) -> None:
         raise given.refuse("redis.url", "say where Redis is, or in redis.url_file, or let bus.kind be postgresql")
 
 
+def _cache(given: Checked) -> None:
+    settings = given.settings
+    if settings.cache.kind == "redis" and not settings.redis.url:
+        raise given.refuse("redis.url", "say where Redis is, or in redis.url_file, or leave cache.kind at off")
+
+
 RULES: tuple[Callable[[Checked], None], ...] = (
     _one_place_to_listen,
     _whole_tls,
@@ -262,4 +268,5 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _files_that_open,
     _heartbeats_in_a_lease,
     _bus,
+    _cache,
 )
