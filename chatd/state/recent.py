@@ -24,18 +24,24 @@ NEWEST: Final = 51
 
 @implementer(IReactionStore)
 class RecentPages:
-    """``store``, but for last pages, which are read by way of ``shelf`` from ``recent``."""
+    """``store``, but for last pages, which are read by way of ``shelf`` from ``recent``.
 
-    def __init__(self, store: IReactionStore, recent: IRecentStore, shelf: Shelf[Recent]) -> None:
+    ``newest`` messages are kept of each conversation.
+    """
+
+    def __init__(
+        self, store: IReactionStore, recent: IRecentStore, shelf: Shelf[Recent], *, newest: int = NEWEST
+    ) -> None:
         self._store = store
         self._recent = recent
         self._shelf = shelf
+        self._newest = newest
         self.tallies = store.tallies
         self.reactions = store.reactions
 
     async def page(self, page: Page) -> tuple[list[KeptMessage], list[Tally]]:
         """See :class:`~chatd.interfaces.messages.IReactionStore`."""
-        shown = await self._shown(page) if _is_last(page) else None
+        shown = await self._shown(page) if self._keeps(page) else None
         return await self._store.page(page) if shown is None else shown
 
     async def _shown(self, page: Page) -> tuple[list[KeptMessage], list[Tally]] | None:
@@ -44,7 +50,7 @@ class RecentPages:
         if outlook is None or outlook.hides or outlook.high != outlook.end.seq:
             return None
         recent = await self._at(page.conversation, outlook.end)
-        messages = None if recent is None else _visible(recent, outlook, page.limit)
+        messages = None if recent is None else self._visible(recent, outlook, page.limit)
         if recent is None or messages is None:
             return None
         return messages, await self._tallies(page, recent, {one.entry.seq for one in messages})
@@ -56,7 +62,7 @@ class RecentPages:
         if conversation in found:
             return found[conversation].value
         as_of = self._shelf.now()
-        recent = await self._recent.recent(conversation, NEWEST)
+        recent = await self._recent.recent(conversation, self._newest)
         if recent is None or recent.end != end:
             return None
         self._shelf.put({conversation: recent}, as_of, version)
@@ -76,15 +82,13 @@ class RecentPages:
             for count in counts
         ]
 
+    def _keeps(self, page: Page) -> bool:
+        everything = page.low == 0 and page.high == MAX_INTEGER and page.thread is None and not page.pinned
+        return everything and page.newest and page.limit <= self._newest
 
-def _is_last(page: Page) -> bool:
-    everything = page.low == 0 and page.high == MAX_INTEGER and page.thread is None and not page.pinned
-    return everything and page.newest and page.limit <= NEWEST
-
-
-def _visible(recent: Recent, outlook: Outlook, limit: int) -> list[KeptMessage] | None:
-    """The newest of them that may be seen; None where there may be more, further back than is kept."""
-    messages = recent.messages
-    visible = [one for one in messages if one.entry.seq > outlook.low]
-    reaches_back = len(messages) < NEWEST or messages[0].entry.seq <= outlook.low
-    return visible[-limit:] if len(visible) >= limit or reaches_back else None
+    def _visible(self, recent: Recent, outlook: Outlook, limit: int) -> list[KeptMessage] | None:
+        """The newest of them that may be seen; None where there may be more, further back than is kept."""
+        messages = recent.messages
+        visible = [one for one in messages if one.entry.seq > outlook.low]
+        reaches_back = len(messages) < self._newest or messages[0].entry.seq <= outlook.low
+        return visible[-limit:] if len(visible) >= limit or reaches_back else None

@@ -130,19 +130,16 @@ class Shelf(Generic[Value]):
             return None
         return self._server
 
-    def _digest(self, server: AuthorKey, what: str, text: str) -> bytes:
-        return server.digest(f"chatd/cache/1\0{what}\0{self._use}\0{text}".encode())
-
     def _name(self, server: AuthorKey, name: str) -> str:
-        return self._digest(server, "name", name).hex()
+        return _digest(server, "name", self._use, name).hex()
 
     def _version(self, server: AuthorKey, version: str) -> bytes:
-        return self._digest(server, "version", version)[:VERSION_BYTES]
+        return _digest(server, "version", version)[:VERSION_BYTES]
 
     def _key(self, server: AuthorKey, day: int) -> AuthorKey:
         key = self._keys.get(day)
         if key is None:
-            key = AuthorKey(SERVER, b"".join(self._digest(server, "key", f"{day} {half}") for half in (1, 2)))
+            key = AuthorKey(SERVER, b"".join(_digest(server, "key", self._use, f"{day} {half}") for half in (1, 2)))
             # Of two days at most: what is older is not looked at.
             self._keys = {other: kept for other, kept in self._keys.items() if abs(other - day) == 1} | {day: key}
         return key
@@ -169,6 +166,10 @@ class Shelf(Generic[Value]):
             self._refused(str(error))
             return None
         return Found(value=value, age=max(age, 0.0))
+
+
+def _digest(server: AuthorKey, *texts: str) -> bytes:
+    return server.digest("\0".join(("chatd/cache/1", *texts)).encode())
 
 
 def _day(at: int) -> int:
