@@ -22,9 +22,9 @@ class KeptProfiles:
 
     async def profiles(self, users: Sequence[str]) -> list[Entry]:
         """See :class:`~chatd.interfaces.people.IProfileStore`."""
-        as_of = self._shelf.now()
-        found = {user: kept.value for user, kept in (await self._shelf.get(users)).items()}
-        missing = [user for user in users if user not in found]
+        as_of, asked = self._shelf.now(), [*dict.fromkeys(users)]
+        found = {user: kept.value for user, kept in (await self._shelf.get(asked)).items()}
+        missing = [user for user in asked if user not in found]
         if missing:
             read: dict[str, Entry | None] = dict.fromkeys(missing)
             read |= {entry.author: entry for entry in await self._store.profiles(missing)}
