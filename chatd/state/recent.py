@@ -14,7 +14,7 @@ from chatd.interfaces.messages import IReactionStore
 from chatd.interfaces.recent import IRecentStore
 from chatd.records.logs import KeptMessage, Page
 from chatd.records.reactions import Tally
-from chatd.records.recent import End, Outlook, Recent
+from chatd.records.recent import End, Recent
 from chatd.state.shelf import Shelf
 from chatd.wire.types import MAX_INTEGER
 
@@ -45,14 +45,15 @@ class RecentPages:
         return await self._store.page(page) if shown is None else shown
 
     async def _shown(self, page: Page) -> tuple[list[KeptMessage], list[Tally]] | None:
-        """The page, or None where it takes more than what is kept."""
+        """The page, or None where it is not as others see it, or changes meanwhile."""
         outlook = await self._recent.outlook(page.conversation, page.reader)
         if outlook is None or outlook.hides or outlook.high != outlook.end.seq:
             return None
         recent = await self._at(page.conversation, outlook.end)
-        messages = None if recent is None else self._visible(recent, outlook, page.limit)
-        if recent is None or messages is None:
+        if recent is None:
             return None
+        # As many as are asked for are kept, so what is missing lies before what this reader sees.
+        messages = [one for one in recent.messages if one.entry.seq > outlook.low][-page.limit :]
         return messages, await self._tallies(page, recent, {one.entry.seq for one in messages})
 
     async def _at(self, conversation: str, end: End) -> Recent | None:
@@ -85,10 +86,3 @@ class RecentPages:
     def _keeps(self, page: Page) -> bool:
         everything = page.low == 0 and page.high == MAX_INTEGER and page.thread is None and not page.pinned
         return everything and page.newest and page.limit <= self._newest
-
-    def _visible(self, recent: Recent, outlook: Outlook, limit: int) -> list[KeptMessage] | None:
-        """The newest of them that may be seen; None where there may be more, further back than is kept."""
-        messages = recent.messages
-        visible = [one for one in messages if one.entry.seq > outlook.low]
-        reaches_back = len(messages) < self._newest or messages[0].entry.seq <= outlook.low
-        return visible[-limit:] if len(visible) >= limit or reaches_back else None

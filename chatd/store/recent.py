@@ -75,7 +75,7 @@ class PostgresRecent:
 
     async def recent(self, conversation: str, limit: int) -> Recent | None:
         """See :class:`~chatd.interfaces.recent.IRecentStore`."""
-        return await self._pool.several(_recent, conversation, limit)
+        return await self._pool.several(read_recent, conversation, limit)
 
     async def own(self, conversation: str, reader: str, seqs: Sequence[int]) -> set[tuple[int, bytes]]:
         """See :class:`~chatd.interfaces.recent.IRecentStore`."""
@@ -83,7 +83,8 @@ class PostgresRecent:
         return {(target, bytes(mark)) for target, mark in rows}
 
 
-async def _recent(cursor: Cursor, conversation: str, limit: int) -> Recent | None:
+async def read_recent(cursor: Cursor, conversation: str, limit: int) -> Recent | None:
+    """In two statements, which have to find the same end."""
     rows = await cursor.query(NEWEST, {"conversation": conversation, "limit": limit})
     if not rows:
         return None

@@ -2,8 +2,14 @@
 
 import pytest
 
+from chatd.auth.configured import ConfiguredKeys
+from chatd.auth.introspected import IntrospectedTokens
 from chatd.auth.introspection import Introspection
+from chatd.auth.revocable import RevocableTokens
+from chatd.records.devices import Revocation
 from chatd.records.tokens import Claims, ShownToken
+from chatd.security.tokens import TokenRefused, TokenVerifier
+from chatd.state.revocations import Revocations
 from chatd.state.shared_verdicts import SharedVerdicts, Vouched
 from chatd.state.verdicts import Verdicts
 from tests.auth.test_introspection import EVERY, STALE, TOKEN, Service, told
@@ -125,3 +131,18 @@ def test_a_verdict_of_another_token_does_not_count(shelves):
     other.says = told(active=False)
     verdicts = [at_once(other.introspection.verdict(ShownToken(text))).active for text in "tu"]
     assert verdicts == [True, False]
+
+
+def test_what_was_revoked_here_is_refused_at_once_whatever_the_others_were_told(shelves):
+    one, other = Worker(shelves, opaque=True), Worker(shelves, opaque=True)
+    revocations = Revocations()
+    revocations.learn([])
+    keys = ConfiguredKeys(TokenVerifier([], leeway=0, max_lifetime=1e9, clock=lambda: 5e8))
+    introspected = IntrospectedTokens(keys, {"https://a": other.introspection}, lambda: 5e8)
+    tokens = RevocableTokens(introspected, revocations, shelves.clock)
+    one.ask(ShownToken("opaque"))
+    assert at_once(tokens.verify("opaque", "phone")).user == "alice"
+    assert other.asked == []
+    revocations.learn([Revocation(user="alice", token_id="t1", issued_until=0.0, kept_until=1e9)])
+    with pytest.raises(TokenRefused):
+        at_once(tokens.verify("opaque", "phone"))

@@ -193,6 +193,25 @@ async def test_what_it_may_not_do_is_counted(redis: RedisServer) -> None:
         assert cache.failures == 2
 
 
+class Chatterbox(Protocol):
+    """Says more than it was asked."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(b"*1\r\n$1\r\nx\r\n+OK\r\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reply_to_nothing_ends_the_connection(lines: list[str]) -> None:
+    """Or the next one would take it for its own."""
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Chatterbox))
+    with started(f"redis://127.0.0.1:{port.getHost().port}") as cache:
+        await until(lambda: cache.connected)
+        assert await cache.get(["a"]) == [b"x"]
+        await until(lambda: any("its connection ended" in line for line in lines))
+    await port.stopListening()
+
+
 class Liar(Protocol):
     """Answers everything with the same."""
 

@@ -62,9 +62,7 @@ def test_in_memory_profiles_pages_and_verdicts_are_kept() -> None:
     assert (counted["cache_profiles_hits"], counted["cache_profiles_misses"]) == (2, 2)
     assert counted["cache_messages_hits"] == counted["cache_verdicts_refusals"] == 0
     assert {name for name in counted if name.count("_") == 2} == {
-        f"cache_{use}_{what}"
-        for use in ("messages", "profiles", "verdicts")
-        for what in ("hits", "misses", "refusals")
+        f"cache_{use}_{what}" for use in ("messages", "profiles", "verdicts") for what in ("hits", "misses", "refusals")
     }
 
 

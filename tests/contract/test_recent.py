@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 from chatd.interfaces.recent import IRecentStore
 from chatd.records.logs import Page
 from chatd.wire.types import MAX_INTEGER
-from tests.contract.test_changes import alter, begin, leaving, message, with_people
+from tests.contract.test_changes import alter, begin, joining, leaving, message
 from tests.contract.test_hidden import edit, hide
 from tests.contract.test_reactions import HEART, THUMB, add, delete, remove
 from tests.kit.compared import Compared
@@ -70,8 +70,7 @@ async def test_what_somebody_sees_of_a_log(stores):
     group = roster.conversation
     await stores.log.change([message(roster, owner)])
     [place] = await stores.log.change([alter(roster, owner, leaving(gone))])
-    joined = alter(place.roster, owner, lambda roster, seq: with_people(roster, {late: roster.members[owner]}))
-    [place] = await stores.log.change([joined])
+    [place] = await stores.log.change([alter(place.roster, owner, joining(late))])
     await stores.log.change([message(place.roster, owner)])
 
     async def sees(user):
@@ -81,6 +80,12 @@ async def test_what_somebody_sees_of_a_log(stores):
     assert await sees(owner) == (6, 0, 6, False)
     assert await sees(gone) == (6, 1, 4, False)
     assert await sees(new_user()) is None
+    pages = Compared(stores, 5)
+    for user, seen in ((owner, [3, 6]), (late, [6]), (gone, [3]), (new_user(), [])):
+        for limit in (1, 2, 5):
+            found, _ = await pages.page(last(group, user, limit))
+            assert [one.entry.seq for one in found] == seen[-limit:]
+    assert pages.shelf.hits == 5
     await stores.log.change(hide(owner, (group, 3)))
     assert await sees(owner) == (6, 0, 6, True)
     assert await sees(gone) == (6, 1, 4, False)

@@ -28,7 +28,7 @@ class Installation:
     def figure(self, name: str) -> float:
         return sum(self.cached.figures(f"chatd_cache_{name}").values())
 
-    def keys(self) -> list[str]:
+    def kept(self) -> list[str]:
         """The names under which something rests in Redis."""
         return [word for word in self.redis.ask("KEYS", "chatd:cache:*").split("\r\n") if word.startswith("chatd:")]
 
@@ -160,7 +160,7 @@ def flush(installation: Installation) -> None:
 
 def swap(installation: Installation) -> None:
     """Every value is another one's."""
-    keys = installation.keys()
+    keys = installation.kept()
     for key, other in zip(keys, keys[1:] + keys[:1], strict=True):
         installation.redis.ask("COPY", key, f"aside:{other}", "REPLACE")
     for key in keys:
@@ -168,7 +168,7 @@ def swap(installation: Installation) -> None:
 
 
 def flip(installation: Installation) -> None:
-    for key in installation.keys():
+    for key in installation.kept():
         installation.redis.ask("SETRANGE", key, "40", "flip")
 
 
@@ -180,7 +180,7 @@ def put_back(installation: Installation) -> None:
 
 
 def fill(installation: Installation) -> None:
-    for key in installation.keys()[:20]:
+    for key in installation.kept()[:20]:
         installation.redis.ask("SET", key, b"x" * 10_000_000)
 
 
@@ -190,7 +190,7 @@ def test_redis_gone_flushed_or_lying_costs_time_only(
 ) -> None:
     redis = installation.redis
     talk.check("the first")
-    for key in installation.keys():
+    for key in installation.kept():
         redis.ask("COPY", key, f"old:{key}")
     talk.say("the second")
     talk.check("the second")
@@ -246,7 +246,7 @@ def test_a_changed_profile_is_seen_on_every_worker(installation: Installation, t
 def test_what_lies_in_redis_says_nothing(installation: Installation, talk: Talk) -> None:
     talk.say("a secret")
     talk.check("a secret")
-    keys = installation.keys()
+    keys = installation.kept()
     assert keys
     rests = " ".join(installation.redis.ask("GET", key) for key in keys) + " ".join(keys)
     for secret in ("a secret", talk.alice.name, talk.conversation):

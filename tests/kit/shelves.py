@@ -18,7 +18,7 @@ EPOCH = 1_750_000_000.0
 
 
 class OpenCache(MemoryCache):
-    """A cache in memory of which all is seen. It ``loses`` what it is told to forget, or finds nothing while ``away``."""
+    """A cache in memory of which all is seen. It ``loses`` what it is to forget, or finds nothing while ``away``."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock.seconds, 1_000_000)

@@ -157,6 +157,13 @@ def test_what_was_read_before_it_was_forgotten_is_not_put(shelves):
     assert shelves.cache.values == {}
 
 
+def test_what_another_machine_read_before_it_was_forgotten_is_not_believed_whatever_its_clock(shelves):
+    shelf, fast = prepared(shelves.make()), shelves.make(ahead=AHEAD_SECONDS / 2)
+    shelf.forget(["alice"])
+    put(fast, alice="old")
+    assert get(shelf, "alice") == {}
+
+
 def test_who_forgets_has_all_others_find_nothing(shelves):
     one, other = prepared(shelves.make()), shelves.make()
     put(other, alice="old")

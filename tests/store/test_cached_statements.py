@@ -9,12 +9,15 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from chatd.cache.wiring import build_caching
+from chatd.records.recent import Recent
 from chatd.security.keyring import Keyring
 from chatd.settings.model import Cache, Settings
 from chatd.state.authors import Authors
 from chatd.store.connection import Connection
 from chatd.store.pool import Pool
-from tests.kit.stores import migrated, new_client_id, new_user, postgres_stores
+from chatd.store.recent import read_recent
+from chatd.store.transaction import Cursor
+from tests.kit.stores import migrated, new_client_id, new_user, open_one, postgres_stores, say
 from tests.kit.world import MASTERS, Chat
 
 
@@ -94,3 +97,39 @@ async def test_a_profile_that_another_worker_has_read_takes_no_statement(
     other.chat = Chat(stores=cached.chat.stores)
     assert [profile.name for profile in (await other.ask(bob, "user.get", users=[alice])).profiles] == ["Alice"]
     assert not [statement for statement in run if "chatd.profiles" in statement]
+
+
+class Interrupted:
+    """A cursor. Behind its first statement, somebody writes."""
+
+    def __init__(self, cursor: Cursor, write: Callable[[], Any]) -> None:
+        self._cursor, self._write = cursor, write
+
+    async def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        rows = await self._cursor.query(sql, params)
+        write, self._write = self._write, _nothing
+        await write()
+        return rows
+
+
+async def _nothing() -> None:
+    pass
+
+
+@pytest_twisted.ensureDeferred
+async def test_reactions_of_another_moment_than_their_messages_are_not_kept(
+    start_pool: Callable[..., Pool], shared_dsn: str
+) -> None:
+    pool = await migrated(start_pool(shared_dsn))
+    stores = postgres_stores(pool, lambda error: None)
+    conversation = await open_one(stores)
+    await say(stores, conversation, "a")
+
+    async def reading(cursor: Cursor, write: Callable[[], Any]) -> Recent | None:
+        interrupted: Any = Interrupted(cursor, write)
+        return await read_recent(interrupted, conversation, 5)
+
+    assert await pool.several(reading, lambda: say(stores, conversation, "b")) is None
+    recent = await pool.several(reading, _nothing)
+    assert recent is not None
+    assert [one.entry.seq for one in recent.messages] == [1, 2]
