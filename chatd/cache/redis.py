@@ -158,9 +158,8 @@ class RedisCache:
         self._send(command, *arguments, **options).addErrback(self._note_failure)
 
     def _note_failure(self, failure: Failure) -> None:
+        failure.trap(txredisapi.RedisError)
         self.failures += 1
-        if not failure.check(txredisapi.RedisError):
-            log.failure("the cache failed", failure)
 
     def _send(self, command: str, *arguments: Any, **options: Any) -> Deferred[Any]:
         """One command, which is pending until it is answered or its connection ends."""

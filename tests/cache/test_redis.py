@@ -85,6 +85,28 @@ async def test_without_redis_nothing_is_found_and_nothing_fails(redis: RedisServ
 
 
 @pytest_twisted.ensureDeferred
+async def test_whatever_keeps_it_from_connecting_is_told_and_tried_again(redis: RedisServer, lines: list[str]) -> None:
+    class Broken:
+        tries = 0
+
+        def connect(self, factory: Any) -> Any:
+            self.tries += 1
+            if self.tries == 1:
+                raise ZeroDivisionError
+            return endpoint(reactor, address, "").connect(factory)
+
+    address = RedisAddress.parse(redis.url)
+    way: Any = Broken()
+    cache = RedisCache(reactor, way, address, prefix="test", timeout=1.0, random=lambda: 0.0)
+    cache.start()
+    await until(lambda: cache.connected)
+    cache.stop()
+    await until(lambda: not cache.connected)
+    assert any("the cache failed" in line for line in lines)
+    assert way.tries == 2
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_redis_that_dies_and_comes_back_is_used_again(redis: RedisServer) -> None:
     with started(redis.url) as cache:
         await until(lambda: cache.connected)
