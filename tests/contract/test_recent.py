@@ -3,6 +3,7 @@
 import pytest_twisted
 from zope.interface.verify import verifyObject
 
+from chatd.interfaces.messages import IReactionStore
 from chatd.interfaces.recent import IRecentStore
 from chatd.records.logs import Page
 from chatd.wire.types import MAX_INTEGER
@@ -19,6 +20,7 @@ def last(conversation, reader, limit=5):
 
 def test_it_is_what_it_says(stores):
     assert verifyObject(IRecentStore, stores.recent)
+    assert verifyObject(IReactionStore, Compared(stores, 5).cached)
 
 
 @pytest_twisted.ensureDeferred
