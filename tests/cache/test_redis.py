@@ -42,7 +42,7 @@ def lines() -> Iterator[list[str]]:
 
 
 @contextmanager
-def started(url: str, timeout: float = 0.05) -> Iterator[RedisCache]:
+def started(url: str, timeout: float = 5.0) -> Iterator[RedisCache]:
     address = RedisAddress.parse(url)
     way = endpoint(reactor, address, "")
     cache = RedisCache(reactor, way, address, prefix="test", timeout=timeout, random=lambda: 0.0)
@@ -128,19 +128,20 @@ async def test_a_redis_that_dies_and_comes_back_is_used_again(redis: RedisServer
 
 @pytest_twisted.ensureDeferred
 async def test_a_redis_that_stands_still_is_waited_for_a_few_times_and_then_left_alone(redis: RedisServer) -> None:
-    with started(redis.url) as cache:
+    with started(redis.url, timeout=0.05) as cache:
         await until(lambda: cache.connected)
         cache.put("a", b"1", 60)
-        assert await found(cache, "a") == [b"1"]
+        assert (await found(cache, "a"))[0] in (b"1", b"again")
+        failures = cache.failures
         with stopped(redis.pid):
             for _ in range(LIMIT):
                 assert await cache.get(["a"]) == [None]
-            assert cache.failures == LIMIT
+            assert cache.failures == failures + LIMIT
             before = reactor.seconds()
             for _ in range(1000):
                 assert await cache.get(["a"]) == [None]
                 cache.put("b", b"x" * 1000, 60)
-            assert cache.failures == LIMIT
+            assert cache.failures == failures + LIMIT
             assert cache._pending <= LIMIT + 1
             assert reactor.seconds() - before < 1000 * 0.05, "they did not wait"
         assert (await found(cache, "a"))[0] in (b"1", b"again")
@@ -148,7 +149,7 @@ async def test_a_redis_that_stands_still_is_waited_for_a_few_times_and_then_left
 
 @pytest_twisted.ensureDeferred
 async def test_who_stops_waiting_leaves_the_cache_as_it_was(redis: RedisServer) -> None:
-    with started(redis.url, timeout=5.0) as cache:
+    with started(redis.url) as cache:
         await until(lambda: cache.connected)
         with stopped(redis.pid):
             for _ in range(LIMIT):
@@ -274,7 +275,7 @@ async def test_whatever_is_answered_nothing_fails(says: bytes) -> None:
     observer = unhandled.append
     globalLogPublisher.addObserver(observer)
     try:
-        with started(f"redis://127.0.0.1:{port.getHost().port}") as cache:
+        with started(f"redis://127.0.0.1:{port.getHost().port}", timeout=0.05) as cache:
             for _ in range(3):
                 await until(lambda: cache.connected)
                 cache.put("a", b"1", 60)
