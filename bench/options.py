@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup", "spread", "fanout", "history", "groups")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "spread", "fanout", "history", "groups", "cache")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -21,6 +21,7 @@ spread   how evenly connects fall to four workers
 fanout   deliveries a second to the members of a group, against Autobahn broadcasting prepared frames
 history  pages of a long log, against those of a short one
 groups   commands in a large group, against those in a small one
+cache    requests with a cache in Redis, against those without
 """
 _EPILOG = """\
 Everything goes over loopback and every load ends by itself. The table comes on standard output, progress on standard

@@ -95,24 +95,41 @@ class Echo(Server):
 class Chatd(Server):
     """chatd with everything on, in one process or with workers; then ``pid`` is their parent's."""
 
-    def __init__(self, port: int, metrics_port: int, pid: int, postgres_pid: int, key: SigningKey) -> None:
+    def __init__(
+        self, port: int, metrics_port: int, pid: int, postgres_pid: int, key: SigningKey, folder: Path
+    ) -> None:
         self.port = port
         self._metrics_port = metrics_port
         self.pid = pid
         self._postgres_pid = postgres_pid
         self._key = key
+        self._folder = folder
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path, dsn: str, postgres_pid: int, workers: int = 0) -> Iterator[Self]:
-        """A server for the block, on the empty database ``dsn``; its configuration and log go to ``folder``."""
-        port, key = free_port(), SigningKey.generate()
+    def started(
+        cls,
+        folder: Path,
+        dsn: str,
+        postgres_pid: int,
+        workers: int = 0,
+        *,
+        more: str = "",
+        beside: "Chatd | None" = None,
+    ) -> Iterator[Self]:
+        """A server for the block, on the empty database ``dsn``; its configuration and log go to ``folder``.
+
+        ``more`` is added to its configuration. ``beside`` another one, it has the same database and the same keys.
+        """
+        port, key = free_port(), beside._key if beside else SigningKey.generate()
         metrics_port = free_port() if workers else 0
-        configuration = _configure(folder, port, dsn, key, workers, metrics_port)
+        masters = (beside._folder / "master-keys").read_text() if beside else MasterKeys.generate_line("bench-1") + "\n"
+        _write(folder / "master-keys", masters)
+        configuration = _configure(folder, port, dsn, key, workers, metrics_port, more)
         command = [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile=", "chatd", "--config", str(configuration)]
         with spawn(command, folder / "chatd.log") as process:
             wait_until(process, folder / "chatd.log", lambda: _is_ready(metrics_port or port))
-            yield cls(port, metrics_port, process.pid, postgres_pid, key)
+            yield cls(port, metrics_port, process.pid, postgres_pid, key, folder)
 
     @property
     def entrance(self) -> Entrance:
@@ -138,14 +155,13 @@ class Chatd(Server):
         )
 
 
-def _configure(folder: Path, port: int, dsn: str, key: SigningKey, workers: int, metrics_port: int) -> Path:
+def _configure(folder: Path, port: int, dsn: str, key: SigningKey, workers: int, metrics_port: int, more: str) -> Path:
     _write(folder / "dsn", dsn)
     _write(folder / "jwks.json", key.public_jwks().decode())
-    _write(folder / "master-keys", MasterKeys.generate_line("bench-1") + "\n")
     text = _CONFIGURATION.format(
         port=port, folder=folder, issuer=_ISSUER, audience=_AUDIENCE, workers=workers, metrics_port=metrics_port
     )
-    return _write(folder / "chatd.toml", text)
+    return _write(folder / "chatd.toml", text + more)
 
 
 def _write(path: Path, text: str) -> Path:

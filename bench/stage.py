@@ -31,20 +31,28 @@ class Stage:
 
     def echo(self) -> AbstractContextManager[Echo]:
         """Bare Autobahn, for a block."""
-        return Echo.started(self._new_folder())
+        return Echo.started(self.new_folder())
 
     @contextmanager
-    def chatd(self, workers: int = 0) -> Iterator[tuple[Chatd, str]]:
-        """chatd on a new database, for a block; and the database's connection string. 0 workers are one process."""
+    def chatd(self, workers: int = 0, *, more: str = "") -> Iterator[tuple[Chatd, str]]:
+        """chatd on a new database, for a block; and the database's connection string. 0 workers are one process.
+
+        ``more`` is added to its configuration.
+        """
         dsn = self._cluster.create_database()
-        with Chatd.started(self._new_folder(), dsn, self._cluster.pid, workers) as chatd:
+        with Chatd.started(self.new_folder(), dsn, self._cluster.pid, workers, more=more) as chatd:
             yield chatd, dsn
+
+    def chatd_beside(self, other: Chatd, dsn: str, more: str) -> AbstractContextManager[Chatd]:
+        """Another one of the same installation, for a block."""
+        return Chatd.started(self.new_folder(), dsn, self._cluster.pid, more=more, beside=other)
 
     def say(self, text: str) -> None:
         """A line of progress."""
         print(f"bench: {text}", file=sys.stderr, flush=True)
 
-    def _new_folder(self) -> Path:
+    def new_folder(self) -> Path:
+        """A folder for something's files."""
         folder = self._folder / f"server-{next(self._numbers)}"
         folder.mkdir(mode=0o700)
         return folder

@@ -19,6 +19,7 @@ from chatd.auth.condition import auth_services
 from chatd.auth.identity import Identity, build_identity
 from chatd.auth.revocable import RevocableTokens
 from chatd.bus.wiring import Wiring, wire
+from chatd.cache.wiring import Caching, build_caching
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.clients import Clients
@@ -101,15 +102,19 @@ def build_worker(
         policy=settings.contacts.policy,
         contacts=AskedContacts(settings.contacts, reactor),
     )
-    identity = build_identity(settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time)
+    caching = build_caching(settings, reactor, stores, authors, time.time)
+    caching.listen(exchange)
+    identity = build_identity(
+        settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time, caching.shared
+    )
     introductions = Introductions(stores.profiles, authors, reader, bus)
     index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
-    for name, help, value in wiring.figures:
+    for name, help, value in (*wiring.figures, *caching.figures):
         metrics.gauge(name, help, value)
     handlers = assemble(
         Parts(
-            stores=stores,
+            stores=caching.stores,
             log=writer,
             bus=bus,
             hub=hub,
@@ -170,17 +175,17 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
-        watches=(identity,),
+        watches=(identity, *caching.watches),
         # Before they are known no token is taken.
         equipped=lambda: revocations.known,
-        dependencies=lambda: _dependencies(worker, identity, wiring),
+        dependencies=lambda: _dependencies(worker, identity, wiring, caching),
         rhythm=rhythm,
         bus=wiring.carrier,
     )
     return worker
 
 
-def _dependencies(worker: Worker, identity: Identity, wiring: Wiring) -> dict[str, Dependency]:
+def _dependencies(worker: Worker, identity: Identity, wiring: Wiring, caching: Caching) -> dict[str, Dependency]:
     """How what the worker needs is, by the names that operators know it by."""
     found = {"database": worker.database}
     auth = auth_services(identity)
@@ -189,6 +194,9 @@ def _dependencies(worker: Worker, identity: Identity, wiring: Wiring) -> dict[st
     if wiring.linked is not None:
         away = Dependency(state="degraded", detail="what other workers do arrives later")
         found["bus"] = FINE if wiring.linked() else away
+    if caching.linked is not None:
+        away = Dependency(state="degraded", detail="all is read from the database")
+        found["cache"] = FINE if caching.linked() else away
     return found
 
 

@@ -208,6 +208,7 @@ BAD: dict[str, tuple[dict[str, str | bool], dict[str, str], str, str, str, str]]
     ),
     "long value": ({"--log-level": LONG}, {}, "", "log_level", "--log-level", "xxx..."),
     "redis without an address": ({"--bus-kind": "redis"}, {}, "", "redis.url", "not set", "where Redis is"),
+    "a cache without an address": ({"--cache-kind": "redis"}, {}, "", "redis.url", "not set", "where Redis is"),
     "a prefix with a space": ({"--redis-prefix": "a b"}, {}, "", "redis.prefix", "--redis-prefix", "1 to 64 letters"),
     "too many workers": ({}, {"CHATD_WORKERS": "257"}, "", "workers", "CHATD_WORKERS", "0 to 256, or auto"),
     "a UNIX socket with TLS": (

@@ -16,8 +16,9 @@ from chatd.auth.introspection import Introspection
 from chatd.auth.outbound import Outbound, root_of_trust, verifying_agent
 from chatd.security.jwks import KeySet, KeySetError
 from chatd.security.tokens import Issuer, TokenVerifier
-from chatd.settings.issuers import IssuerSettings
+from chatd.settings.issuers import IntrospectionSettings, IssuerSettings
 from chatd.settings.model import Settings, SettingsError
+from chatd.state.shared_verdicts import SharedVerdicts
 from chatd.state.verdicts import Verdicts
 
 log = Logger()
@@ -90,10 +91,12 @@ def build_identity(
     authorities: Any | None,
     reactor: Any,
     now: Callable[[], float],
+    shared: Callable[[IntrospectionSettings, str], SharedVerdicts | None] = lambda introspection, context: None,
 ) -> Identity:
     """Put it together; ``now`` gives seconds since the epoch.
 
     ``configured`` says what is to be asked for elsewhere, ``authorities`` who may have signed the certificates there.
+    ``shared`` gives what workers share of the verdicts of one issuer in one context, if they do.
     """
     tokens = settings.tokens
     agent, hang_up = verifying_agent(reactor, authorities, timeout=TIMEOUT_SECONDS)
@@ -126,6 +129,7 @@ def build_identity(
             verdicts,
             reactor,
             max_staleness=tokens.max_staleness,
+            shared=shared(one.introspection, f"{one.name} {one.introspection.url} {audiences[one.name]}"),
         )
         for one in configured
         if one.introspection is not None

@@ -17,6 +17,7 @@ from chatd.security.breaker import Breaker
 from chatd.security.introspection import NoAnswer, read_answer
 from chatd.security.tokens import TokenRefused
 from chatd.settings.issuers import IntrospectionSettings
+from chatd.state.shared_verdicts import SharedVerdicts
 from chatd.state.verdicts import Verdict, Verdicts
 
 log = Logger()
@@ -36,7 +37,8 @@ class Introspection:
 
     ``vouch`` makes claims of the answer about a token that says nothing by itself, and raises
     :exc:`~chatd.security.tokens.TokenRefused`. A verdict counts for ``settings.every_seconds``; while no other can be
-    had, a good one goes on to count until it is ``max_staleness`` seconds old.
+    had, a good one goes on to count until it is ``max_staleness`` seconds old. With ``shared``, what another worker was
+    told counts as well, for as long.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Introspection:
         *,
         max_staleness: float,
         jitter: Callable[[], float] = random.random,
+        shared: SharedVerdicts | None = None,
     ) -> None:
         self.issuer = issuer
         self.opaque = settings.opaque
@@ -60,6 +63,7 @@ class Introspection:
         self._reactor = reactor
         self._max_staleness = max_staleness
         self._jitter = jitter
+        self._shared = shared
         self._flights: Flights[bytes, Verdict] = Flights()
         self._turns = DeferredSemaphore(AT_ONCE)
         self.breaker = Breaker(reactor.seconds)
@@ -90,11 +94,27 @@ class Introspection:
         try:
             if len(self._flights) >= AT_ONCE + MAX_WAITING and token.digest not in self._flights:
                 raise Overloaded("Too many tokens wait to be looked up. Try again.", retry_after_ms=1000)
-            return await self._flights.join(token.digest, lambda: self._ask(token))
+            return await self._flights.join(token.digest, lambda: self._find(token))
         except (Unavailable, Overloaded):
             if known is None or not known.active or self.outdated(known):
                 raise
             return known
+
+    async def _find(self, token: ShownToken) -> Verdict:
+        shared = self._shared
+        if shared is None:
+            return await self._ask(token)
+        verdict = await shared.get(token, self._reactor.seconds)
+        if verdict is not None:
+            self._verdicts.keep(token.digest, verdict)
+            return verdict
+        known, as_of = self.known(token), shared.now()
+        verdict = await self._ask(token)
+        if verdict.active:
+            shared.keep(token, verdict, as_of)
+        elif known is not None and known.active:
+            shared.forget(token)
+        return verdict
 
     async def _ask(self, token: ShownToken) -> Verdict:
         await self._turns.acquire()

@@ -7,23 +7,19 @@ subscription held is found by a look at the log.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 from zlib import crc32
 
 import txredisapi
-from OpenSSL import crypto
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
 from chatd.bus.carrier import Carrier
 from chatd.bus.remote import EVERYBODY, RemoteBus
-from chatd.records.base import Record
+from chatd.redis.address import ANSWER_SECONDS, RedisAddress
+from chatd.redis.session import Session
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.store.failures import SessionError
@@ -32,64 +28,8 @@ SHARDS: Final = 256
 
 MAX_BYTES: Final = 65_536
 
-ANSWER_SECONDS: Final = 5.0
-"""By when Redis has connected or answered, or is taken for dead."""
-
 MAX_UNREAD: Final = 4 * MAX_BYTES
 """How much may come of one message before whoever sent it is cut off: no worker says so much."""
-
-
-class RedisAddress(Record, frozen=True, kw_only=True, gc=False):
-    """Where Redis is: a ``path`` or a ``host``, and as whom one comes."""
-
-    path: str = ""
-    host: str = ""
-    port: int = 6379
-    tls: bool = False
-    username: str | None = None
-    password: str | None = None
-
-    @classmethod
-    def parse(cls, url: str) -> "RedisAddress":
-        """What a URL says; raises ValueError, which does not quote it: it may hold a password."""
-        parts = urlsplit(url)
-        username = unquote(parts.username) if parts.username else None
-        password = unquote(parts.password) if parts.password else None
-        if parts.scheme == "unix" and parts.path:
-            return cls(path=unquote(parts.path), username=username, password=password)
-        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-            raise ValueError("it is no URL such as redis://host:6379, rediss://host:6379 or unix:///path")
-        try:
-            port = parts.port or 6379
-        except ValueError:
-            raise ValueError("its port is no number up to 65535") from None
-        return cls(host=parts.hostname, port=port, tls=parts.scheme == "rediss", username=username, password=password)
-
-
-def endpoint(reactor: Any, address: RedisAddress, ca_file: str) -> IStreamClientEndpoint:
-    """The way there. With TLS the certificate is verified, and for the host's name, against ``ca_file`` if given."""
-    if address.path:
-        return UNIXClientEndpoint(reactor, address.path, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
-    plain = HostnameEndpoint(reactor, address.host, address.port, timeout=ANSWER_SECONDS)
-    if not address.tls:
-        return plain
-    return wrapClientTLS(optionsForClientTLS(address.host, trustRoot=_trusted(ca_file)), plain)
-
-
-def _trusted(ca_file: str) -> Any:
-    """None for whom the system trusts. Raises ValueError or OSError where the file holds no certificates."""
-    if not ca_file:
-        return None
-    pem = Path(ca_file).read_text("ascii", "replace")
-    end = "-----END CERTIFICATE-----"
-    found = [part + end for part in pem.split(end) if "-----BEGIN CERTIFICATE-----" in part]
-    if not found:
-        raise ValueError(f"{ca_file} holds no certificates in PEM")
-    try:
-        certificates = [Certificate.loadPEM(part.encode()) for part in found]
-        return trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
-    except crypto.Error as error:
-        raise ValueError(f"{ca_file} holds what is no certificate") from error
 
 
 def channels(prefix: str) -> Callable[[str], str]:
@@ -101,40 +41,11 @@ def channels(prefix: str) -> Callable[[str], str]:
     return channel_of
 
 
-class _Session(txredisapi.RedisProtocol):  # type: ignore[misc]  # txredisapi is not annotated
-    """A connection to Redis whose end is told to ``ended``, and of whose replies none is without bounds."""
-
-    def __init__(self) -> None:
-        super().__init__(charset=None, convertNumbers=False, replyTimeout=ANSWER_SECONDS)
-        self.ended: Deferred[None] = Deferred()
-        self._unread = 0
-
-    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
-        if not unpause:
-            self._unread += len(data)
-            if self._unread > MAX_UNREAD:
-                self.transport.abortConnection()
-                return
-        super().dataReceived(data, unpause)
-
-    def replyReceived(self, reply: Any) -> None:
-        self._unread = 0
-        super().replyReceived(reply)
-
-    def connectionLost(self, why: Any) -> None:
-        super().connectionLost(why)
-        self.ended.callback(None)
-
-    def end(self) -> None:
-        if self.transport is not None:
-            self.transport.abortConnection()
-
-
-class _Listener(_Session):
+class _Listener(Session):
     """A connection that hears. ``heard`` is told the payload of what was published, ``subscribed`` each channel."""
 
     def __init__(self, heard: Callable[[bytes], None], subscribed: Callable[[str], None]) -> None:
-        super().__init__()
+        super().__init__(MAX_UNREAD)
         self._heard = heard
         self._subscribed = subscribed
 
@@ -178,7 +89,7 @@ class RedisBus(Carrier):
         self._channels: dict[str, None] = {self._channel_of(EVERYBODY): None}
         self._awaited: set[str] = set()
         self._first: Deferred[None] | None = None
-        self._sessions: list[_Session] = []
+        self._sessions: list[Session] = []
         self._listener: _Listener | None = None
 
     def listen(self, topic: str) -> None:
@@ -205,7 +116,7 @@ class RedisBus(Carrier):
 
     async def _live(self, key: AuthorKey) -> None:
         try:
-            speaker = await self._connect(_Session())
+            speaker = await self._connect(Session(MAX_UNREAD))
             listener = await self._connect(_Listener(self._bus.hear, self._subscribed))
             first: Deferred[None] = Deferred()
             self._first = first
@@ -229,8 +140,7 @@ class RedisBus(Carrier):
     async def _connect(self, session: Any) -> Any:
         await self._way.connect(Factory.forProtocol(lambda: session))
         self._sessions.append(session)
-        if self._address.password is not None:
-            await session.auth(self._address.password, self._address.username)
+        await session.introduce(self._address)
         return session
 
     def _end(self, cause: Exception) -> None:

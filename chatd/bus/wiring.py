@@ -21,6 +21,7 @@ from chatd.handlers.catalogue import NOTICES, SIGNALS
 from chatd.handlers.kinds import Reader
 from chatd.interfaces.bus import IBus
 from chatd.records.base import Signal
+from chatd.redis.address import configured
 from chatd.settings.model import Settings, SettingsError
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -126,12 +127,8 @@ def _over_redis(
         from chatd.bus import redis
     except ImportError as error:
         raise SettingsError("bus.kind", "redis", "needs what chatd[redis] installs") from error
-    prefix, ca_file = settings.redis.prefix, settings.redis.ca_file
-    try:
-        address = redis.RedisAddress.parse(settings.redis.url.reveal())
-        way = redis.endpoint(reactor, address, ca_file)
-    except ValueError as error:
-        raise SettingsError("redis.url", "Redis", str(error)) from error
+    address, way = configured(settings.redis, reactor)
+    prefix = settings.redis.prefix
     shared = between(channel_of=redis.channels(prefix), max_bytes=redis.MAX_BYTES)
     carrier = redis.RedisBus(reactor, way, address, shared.bus, authors, prefix=prefix)
     shared.hub.interest.begun = carrier.listen

@@ -43,6 +43,7 @@ from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.messages import IReactionStore, ISearchStore
 from chatd.interfaces.people import IProfileStore, IRelations, IRelationStore
 from chatd.interfaces.presence import IPresenceStore
+from chatd.interfaces.recent import IRecentStore
 from chatd.interfaces.tokens import ITokenReader
 from chatd.records.presence import PresenceChanged, TypingShown
 from chatd.settings.model import Groups as GroupLimits
@@ -78,6 +79,7 @@ class Stores:
     profiles: IProfileStore
     presence: IPresenceStore
     search: ISearchStore
+    recent: IRecentStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -339,15 +339,38 @@ class Bus(Section, frozen=True, kw_only=True):
     ] = "auto"
 
 
+class Cache(Section, frozen=True, kw_only=True):
+    """A cache that spares PostgreSQL and auth services questions. Nothing depends on it."""
+
+    kind: Annotated[
+        Literal["off", "memory", "redis"],
+        Meta(description="memory for one of each worker's own, redis for one that all workers share."),
+    ] = "off"
+    seconds: Annotated[
+        float, Meta(ge=1, le=86_400, description="How long the last messages of a conversation are kept.")
+    ] = 600.0
+    page_bytes: Annotated[
+        int, Meta(ge=1024, le=2**19, description="Above how many bytes the last messages are not kept.")
+    ] = 131_072
+    memory_bytes: Annotated[
+        int, Meta(ge=2**20, le=2**36, description="What a cache in memory may take, of a worker.")
+    ] = 67_108_864
+    timeout: Annotated[
+        float, Meta(ge=0.005, le=5, description="How long Redis may take to answer before it is done without.")
+    ] = 0.05
+
+
 class Redis(Section, frozen=True, kw_only=True):
-    """Redis, where it carries the bus."""
+    """Redis, where it carries the bus or is the cache."""
 
     url: Annotated[
         Secret, Meta(description="Where Redis is: redis://user:password@host:port, rediss:// for TLS, or unix://path.")
     ] = Secret()
     url_file: Annotated[str, Path, Meta(description="File that holds the url, closed to other users.")] = ""
     prefix: Annotated[
-        str, Prefix, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="What the names of the channels begin with.")
+        str,
+        Prefix,
+        Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="What the names of channels and keys begin with."),
     ] = "chatd"
     ca_file: Annotated[
         str, Path, Meta(description="PEM file of who certifies Redis; when empty, whom the system trusts.")
@@ -392,4 +415,5 @@ class Settings(Section, frozen=True, kw_only=True):
     presence: PresenceSettings = msgspec.field(default_factory=PresenceSettings)
     search: Search = msgspec.field(default_factory=Search)
     bus: Bus = msgspec.field(default_factory=Bus)
+    cache: Cache = msgspec.field(default_factory=Cache)
     redis: Redis = msgspec.field(default_factory=Redis)

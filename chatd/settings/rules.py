@@ -259,6 +259,12 @@ def _proxies(given: Checked) -> None:
         raise given.refuse("proxies.proxy_protocol", "is for trusted proxies alone: name them in proxies.trusted")
 
 
+def _cache(given: Checked) -> None:
+    settings = given.settings
+    if settings.cache.kind == "redis" and not settings.redis.url:
+        raise given.refuse("redis.url", "say where Redis is, or in redis.url_file, or leave cache.kind at off")
+
+
 RULES: tuple[Callable[[Checked], None], ...] = (
     _one_place_to_listen,
     _whole_tls,
@@ -275,4 +281,5 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _heartbeats_in_a_lease,
     _bus,
     _proxies,
+    _cache,
 )

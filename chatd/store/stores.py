@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from chatd.handlers.assembly import Stores
-from chatd.store import conversations, devices, log, reading
+from chatd.store import conversations, devices, log, reading, recent
 from chatd.store.announcements import PostgresAnnouncements
 from chatd.store.conversations import PostgresConversations
 from chatd.store.devices import PostgresDevices
@@ -20,16 +20,18 @@ from chatd.store.memory.people import MemoryProfiles, MemoryRelations
 from chatd.store.memory.presence import MemoryPresence
 from chatd.store.memory.reactions import MemoryReactions
 from chatd.store.memory.reading import MemoryReading
+from chatd.store.memory.recent import MemoryRecent
 from chatd.store.memory.search import MemorySearch
 from chatd.store.pool import Pool
 from chatd.store.presence import PostgresPresence
 from chatd.store.profiles import PostgresProfiles
 from chatd.store.reading import PostgresReading
+from chatd.store.recent import PostgresRecent
 from chatd.store.relations import PostgresRelations
 from chatd.store.search import PostgresSearch
 from chatd.store.tallies import PostgresReactions
 
-PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED + devices.PREPARED
+PREPARED = log.PREPARED + conversations.PREPARED + reading.PREPARED + devices.PREPARED + recent.PREPARED
 """What has to be prepared on each connection of the pool behind :func:`postgres_stores`."""
 
 
@@ -48,6 +50,7 @@ def postgres_stores(pool: Pool, *, max_waiting: int, failed: Callable[[BaseExcep
         profiles=PostgresProfiles(pool),
         presence=PostgresPresence(pool),
         search=PostgresSearch(pool),
+        recent=PostgresRecent(pool),
     )
 
 
@@ -66,4 +69,5 @@ def memory_stores(database: MemoryDatabase) -> Stores:
         profiles=MemoryProfiles(database.people),
         presence=MemoryPresence(database, database.now),
         search=MemorySearch(database),
+        recent=MemoryRecent(database),
     )

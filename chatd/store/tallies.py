@@ -78,10 +78,15 @@ def _parameters(conversation: str, reader: str, seqs: Sequence[int]) -> dict[str
 
 
 def _tallies(rows: Iterable[tuple[Any, ...]]) -> list[Tally]:
+    return [
+        Tally(target=target, count=rows[0][2], mine=rows[0][3], samples=tuple(read_entry(row[4:]) for row in rows))
+        for (target, _), rows in grouped(rows).items()
+    ]
+
+
+def grouped(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, bytes], list[tuple[Any, ...]]]:
+    """The rows of ``TALLIES`` by message and mark."""
     found: dict[tuple[int, bytes], list[tuple[Any, ...]]] = {}
     for row in rows:
         found.setdefault((row[0], bytes(row[1])), []).append(row)
-    return [
-        Tally(target=target, count=rows[0][2], mine=rows[0][3], samples=tuple(read_entry(row[4:]) for row in rows))
-        for (target, _), rows in found.items()
-    ]
+    return found

@@ -50,6 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthS
         settings = {
             "tokens": {"issuers_file": str(folder / "issuers.toml"), "ca_file": str(product.ca_file)},
             "bus": {"kind": "redis"},
+            "cache": {"kind": "redis"},
             "redis": {"url": redis.url},
         }
         server = WorkersServer(folder, database, auth, 2, settings)
@@ -62,14 +63,14 @@ def service(tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthS
 @pytest.fixture(autouse=True)
 def well(service: Service) -> Iterator[None]:
     """All is well before, and again afterwards."""
-    wait_for(lambda: service.says(200, "ready", database="ok", auth="ok", bus="ok"))
+    wait_for(lambda: service.says(200, "ready", database="ok", auth="ok", bus="ok", cache="ok"))
     yield
-    wait_for(lambda: service.says(200, "ready", database="ok", auth="ok", bus="ok"))
+    wait_for(lambda: service.says(200, "ready", database="ok", auth="ok", bus="ok", cache="ok"))
 
 
 def test_without_redis_it_serves_and_says_what_is_slower(service: Service) -> None:
     service.redis.kill()
-    wait_for(lambda: service.says(200, "degraded", database="ok", auth="ok", bus="degraded"))
+    wait_for(lambda: service.says(200, "degraded", database="ok", auth="ok", bus="degraded", cache="degraded"))
     assert service.all()[1]["dependencies"]["bus"] == {
         "state": "degraded",
         "detail": "what other workers do arrives later",
@@ -114,6 +115,6 @@ def test_when_all_is_well_each_worker_and_dependency_is_told(service: Service) -
         {
             "status": "ready",
             "workers": {"1": "ready", "2": "ready"},
-            "dependencies": {name: {"state": "ok"} for name in ("database", "auth", "bus")},
+            "dependencies": {name: {"state": "ok"} for name in ("database", "auth", "bus", "cache")},
         },
     )

@@ -54,6 +54,12 @@ class RedisServer:
             connection.sendall(request)
             return connection.recv(65536).decode("utf-8", "replace")
 
+    @property
+    def pid(self) -> int:
+        """The process id, while it runs."""
+        assert self._process is not None, "Redis is stopped"
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a power switch would."""
         assert self._process is not None, "Redis is stopped"

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions
 
-from chatd.bus.redis import RedisAddress, endpoint
+from chatd.redis.address import RedisAddress, endpoint
 
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 

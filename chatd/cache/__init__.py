@@ -1,0 +1,1 @@
+"""What workers share to save time, and nothing else: in memory, or in Redis."""

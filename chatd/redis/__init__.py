@@ -1,0 +1,1 @@
+"""How chatd comes to Redis and speaks with it, whatever for."""
