@@ -25,9 +25,8 @@ PEOPLE = range(3)
 
 word = st.sampled_from(["a", "b", "Ä", "cat", "猫", "我的", "กิน", "한국", "👍", "x" * 70, "¡b!"])
 text = st.lists(word, min_size=1, max_size=20).map(" ".join)
-query = st.lists(
-    st.one_of(word, st.lists(word, min_size=1, max_size=3).map(lambda of: f'"{" ".join(of)}"')), min_size=1, max_size=3
-)
+phrase = st.lists(word, min_size=1, max_size=3).map(lambda of: f'"{" ".join(of)}"')
+query = st.lists(st.one_of(word, phrase), min_size=1, max_size=3).filter(lambda terms: len(" ".join(terms)) <= 200)
 action = st.one_of(
     st.tuples(st.just("direct"), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE), text),
     st.tuples(st.just("group"), st.sampled_from(PEOPLE), text),
