@@ -48,6 +48,7 @@ from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
 from chatd.workers.introspection_watch import IntrospectionWatch
+from chatd.workers.key_watch import KeyWatch
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
@@ -147,7 +148,11 @@ def build_worker(
     connections = ConnectionFactory(gateway)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
     IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
+    keys = KeyWatch(stores.keys, authors, secrets.masters.versions, exchange, rhythm)
     _measure(metrics, identity)
+    metrics.gauge(
+        "master_keys_missing", "Master keys that wrap data keys and are not configured.", lambda: len(keys.missing)
+    )
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
@@ -166,8 +171,8 @@ def build_worker(
         broken=broken,
         metrics=figures,
         watches=(identity,),
-        # Before they are known no token is taken.
-        equipped=lambda: revocations.known,
+        # Before revocations are known no token is taken, and without the server's own key nothing works.
+        equipped=lambda: revocations.known and keys.sound,
         rhythm=rhythm,
         bus=wiring.carrier,
     )

@@ -94,11 +94,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> NoReturn:
         """Show the version of chatd and exit."""
-        try:
-            print("chatd", version("chatd"))
-        except PackageNotFoundError:
-            print("chatd, run from its source")
-        raise SystemExit(0)
+        show_version()
 
     def getUsage(self, width: int | None = None) -> str:
         width = max(60, width or int(os.environ.get("COLUMNS", "100")))
@@ -107,6 +103,15 @@ class Options(usage.Options):
             parts.append(f"\n{about}\n")
             parts.extend(_help(field, width) for field in fields() if field.section == section)
         return "".join(parts)
+
+
+def show_version() -> NoReturn:
+    """Print the version of chatd and exit."""
+    try:
+        print("chatd", version("chatd"))
+    except PackageNotFoundError:
+        print("chatd, run from its source")
+    raise SystemExit(0)
 
 
 def makeService(options: Options) -> IService:

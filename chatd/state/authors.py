@@ -1,10 +1,12 @@
 """The data keys that this worker has seen of late."""
 
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from datetime import timedelta
 from typing import Final
 
 from chatd.interfaces.keys import IKeyStore
+from chatd.records.logs import Entry
 from chatd.security.keyring import Keyring
 from chatd.security.sealing import AuthorKey, Unreadable
 
@@ -13,6 +15,10 @@ SERVER: Final = ""
 
 A key like any other: made on first use, wrapped by the master key and rewrapped with all others.
 """
+
+
+UNDER_WAY: Final = timedelta(seconds=60)
+"""How long after a key was destroyed what had been sealed under it may still be committed."""
 
 
 class Authors:
@@ -56,6 +62,15 @@ class Authors:
                 except Unreadable as unreadable:
                     found[wrapped.user] = unreadable
         return found
+
+    async def erased(self, entries: Sequence[Entry]) -> list[bool]:
+        """Of each of these, which do not open, whether that is because its author's key was destroyed after it."""
+        destroyed = await self._store.destructions(sorted({entry.author for entry in entries}))
+        return [entry.author in destroyed and entry.time <= destroyed[entry.author] + UNDER_WAY for entry in entries]
+
+    def forget(self, user: str) -> None:
+        """Let go of a key that was destroyed. If another has been made since, it is read again when it is needed."""
+        self._keys.pop(user, None)
 
     def _keep(self, user: str, key: AuthorKey) -> AuthorKey:
         self._keys[user] = key
