@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from chatd.settings.reference import Field, fields
-from chatd.settings.sources import unknown_flag
-from chatd.tap import CONFIG_HELP, show_version
+from chatd.settings.sources import CONFIG_HELP, unknown_flag
+from chatd.settings.version import chatd_version
 
 WIDTH = 115
 ABOUT = """\
@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
 def _parser() -> Parser:
     settings = _settings()
     parser = Parser(prog="chatctl", description=ABOUT, epilog=OUTCOMES, parents=[settings])
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version of chatd and exit")
+    parser.add_argument("--version", action="version", version=chatd_version())
     subjects = parser.add_subparsers(metavar="COMMAND", required=True, dest="subject")
     keys = subjects.add_parser("keys", help="master keys and people's data keys", epilog=OUTCOMES, parents=[settings])
     actions = keys.add_subparsers(metavar="ACTION", required=True, dest="action")
@@ -114,10 +114,3 @@ def _add(parser: Parser, field: Field) -> None:
         parser.add_argument(field.flag, dest=field.flag, action="store_true", help=argparse.SUPPRESS)
     else:
         parser.add_argument(field.flag, dest=field.flag, help=argparse.SUPPRESS)
-
-
-class _Version(argparse.Action):
-    """``--version``, which looks for the version only when it is asked for it."""
-
-    def __call__(self, *_: object, **__: object) -> NoReturn:
-        show_version()

@@ -11,6 +11,7 @@ from chatd.ctl.terminal import Trouble
 from chatd.errors import ServerError, Unavailable
 from chatd.settings.model import Settings
 from chatd.store.failures import SessionError, first_line
+from chatd.store.log import BY_INDEX
 from chatd.store.migrate import Migration, load
 from chatd.store.pool import Pool
 from chatd.store.transaction import rows
@@ -37,6 +38,7 @@ async def database(
         raise Trouble(f"database.dsn is not a connection string: {first_line(error)}") from error
     try:
         await _check(pool, load() if migrations is None else migrations)
+        pool.prepare((BY_INDEX,))
         pool.startService()
         yield pool
     except (psycopg2.Error, ServerError) as error:

@@ -97,7 +97,7 @@ class KeysCommands:
             },
             *lines,
         )
-        _check(proof)
+        hold(proof)
 
     async def shred(self, asked: Namespace) -> None:
         """Destroy a key, and what is left of its owner's words."""
@@ -135,7 +135,8 @@ def _destroyed(user: str, at: datetime) -> str:
     )
 
 
-def _check(proof: Proof) -> None:
+def hold(proof: Proof) -> None:
+    """Raise Trouble if something depends on another master key than the current one."""
     if proof.late:
         raise Trouble(
             f"while this went on, keys were wrapped by {', '.join(proof.late)}: a chatd still does; give each of them"
