@@ -36,6 +36,7 @@ from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
+from chatd.security.sealing import Unreadable
 from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -126,7 +127,9 @@ def build_worker(
             search=settings.search,
         )
     )
-    router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
+    router = Router(
+        handlers, partial(_log_failure, metrics), observe=metrics.observe if settings.metrics.port else None
+    )
     revocations = Revocations()
     gateway = Gateway(
         router=router,
@@ -219,8 +222,13 @@ def _log_unforeseen(error: BaseException) -> None:
     log.failure("the store, or what follows from it, failed", Failure(error))
 
 
-def _log_failure(command: str, error: BaseException) -> None:
-    log.failure("{command} failed", Failure(error), command=command)
+def _log_failure(metrics: Metrics, command: str, error: BaseException) -> None:
+    if isinstance(error, Unreadable):
+        # Foreseen, and mended by an operator: where it was raised does not matter.
+        metrics.unreadable()
+        log.error("{command} failed: the caller's data key: {reason}", command=command, reason=str(error))
+    else:
+        log.failure("{command} failed", Failure(error), command=command)
 
 
 def _note_unreadable(metrics: Metrics, entry: Entry, reason: str) -> None:

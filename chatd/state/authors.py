@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from chatd.interfaces.keys import IKeyStore
+from chatd.records.keys import WrappedKey
 from chatd.records.logs import Entry
 from chatd.security.keyring import Keyring
 from chatd.security.sealing import AuthorKey, Unreadable
@@ -41,13 +42,22 @@ class Authors:
         return key
 
     async def writing(self, user: str) -> AuthorKey:
-        """The key that ``user`` writes with, made on first use; raises ``Unreadable`` if it cannot be opened."""
+        """The key that ``user`` writes with, made on first use.
+
+        Raises ``Unreadable`` if it cannot be opened, or if none is made since the server's own cannot.
+        """
         key = self.known(user)
         if key is None:
             found = await self._store.keys([user])
-            wrapped = found[0] if found else await self._store.add(self._keyring.create(user))
+            wrapped = found[0] if found else await self._make(user)
             key = self._keep(user, self._keyring.open(wrapped))
         return key
+
+    async def _make(self, user: str) -> WrappedKey:
+        """A new key for ``user``. Under wrong master keys it would be lost as soon as they are put right."""
+        if user != SERVER:
+            await self.writing(SERVER)
+        return await self._store.add(self._keyring.create(user))
 
     async def reading(self, users: Set[str]) -> dict[str, AuthorKey | Unreadable]:
         """The keys to read what these have written; why not, for one that cannot be opened; nothing where none is."""

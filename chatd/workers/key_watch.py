@@ -27,7 +27,7 @@ class KeyWatch:
     key need not be a worker. While the database is away nothing new is read that is sealed; what was destroyed
     meanwhile is found when it is back.
 
-    Without the server's own key a worker is good for nothing: ``sound`` is false until that was opened.
+    ``sound`` is false until the server's own key was opened: with wrong master keys a worker is good for nothing.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class KeyWatch:
             await self._authors.writing(SERVER)
         except Unreadable as unreadable:
             self.sound = False
-            log.error("no command is served: the server's own data key does not open: {why}", why=str(unreadable))
+            log.error("not ready: the server's own data key does not open: {why}", why=str(unreadable))
         else:
             self.sound = True
         missing = tuple(version for version in await self._store.masters() if version not in self._versions)
