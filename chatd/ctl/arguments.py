@@ -36,6 +36,10 @@ SHRED = (
     " their words: the tokens that their messages are found by, their reactions and their profile. Revoke their tokens"
     " first. There is no way back but a backup of the database that is older."
 )
+REINDEX = (
+    "Index the messages that were written while search was off, so that they are found too. Let chatd search first. It"
+    " may be interrupted and started again at any time, and goes on while people write, edit and delete."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,6 +69,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     if config:
         given["--config"] = os.path.abspath(config)
     asked.given = given
+    asked.command = f"{asked.subject} {asked.action}"
     return asked
 
 
@@ -73,29 +78,31 @@ def _parser() -> Parser:
     parser = Parser(prog="chatctl", description=ABOUT, epilog=OUTCOMES, parents=[settings])
     parser.add_argument("--version", action="version", version=chatd_version())
     subjects = parser.add_subparsers(metavar="COMMAND", required=True, dest="subject")
-    keys = subjects.add_parser("keys", help="master keys and people's data keys", epilog=OUTCOMES, parents=[settings])
-    actions = keys.add_subparsers(metavar="ACTION", required=True, dest="action")
 
-    def action(name: str, help: str, *, json: bool = True) -> Parser:
-        one: Parser = actions.add_parser(
-            name,
-            help=help.partition(".")[0],
-            description=textwrap.fill(help, WIDTH),
-            epilog=OUTCOMES,
-            parents=[settings],
+    def subject(name: str, help: str) -> Any:
+        one = subjects.add_parser(name, help=help, epilog=OUTCOMES, parents=[settings])
+        return one.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    def action(group: Any, name: str, help: str, *, json: bool = True) -> Parser:
+        description = textwrap.fill(help, WIDTH)
+        one: Parser = group.add_parser(
+            name, help=help.partition(".")[0], description=description, epilog=OUTCOMES, parents=[settings]
         )
-        one.set_defaults(command=f"keys {name}", json=False)
+        one.set_defaults(json=False)
         if json:
             one.add_argument("--json", action="store_true", help="write one JSON object to standard output")
         return one
 
-    generate = action("generate", GENERATE, json=False)
+    keys = subject("keys", "master keys and people's data keys")
+    generate = action(keys, "generate", GENERATE, json=False)
     generate.add_argument("version", nargs="?", metavar="VERSION", help="its name; the date unless given")
-    action("status", STATUS)
-    action("rotate", ROTATE)
-    shred = action("shred", SHRED)
+    action(keys, "status", STATUS)
+    action(keys, "rotate", ROTATE)
+    shred = action(keys, "shred", SHRED)
     shred.add_argument("user", metavar="USER", help="the person's user id, which is the sub of their tokens")
     shred.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    search = subject("search", "the index of messages")
+    action(search, "reindex", REINDEX)
     return parser
 
 

@@ -13,6 +13,7 @@ from twisted.internet.task import react
 from chatd.ctl.arguments import parse
 from chatd.ctl.database import database
 from chatd.ctl.keys import KeysCommands, generate
+from chatd.ctl.search import SearchCommands
 from chatd.ctl.terminal import Terminal, Trouble
 from chatd.security.keyring import MasterKeyError, MasterKeys
 from chatd.settings.model import Settings, SettingsError
@@ -76,7 +77,9 @@ def _run(asked: Namespace, settings: Settings, masters: MasterKeys) -> int:
         terminal = Terminal(reactor.seconds, structured=asked.json)
         try:
             async with database(settings, reactor) as pool:
-                await KeysCommands(pool, masters, terminal, reactor).commands[asked.command](asked)
+                keys = KeysCommands(pool, masters, terminal, reactor)
+                search = SearchCommands(pool, masters, settings.search, terminal)
+                await (keys.commands | search.commands)[asked.command](asked)
         except Trouble as trouble:
             codes.append(_say(str(trouble), AMISS))
         else:

@@ -11,7 +11,18 @@ import psycopg2
 import pytest
 
 import chatd.store
-from chatd.store import conversations, devices, erasure, keys, outcomes, pages, profiles, relations, token_revocations
+from chatd.store import (
+    conversations,
+    devices,
+    erasure,
+    keys,
+    outcomes,
+    pages,
+    profiles,
+    reindexing,
+    relations,
+    token_revocations,
+)
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.log import BY_INDEX
 from chatd.store.migrate import load
@@ -94,6 +105,10 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "messages to erase": (erasure.NAMED, STEP),
     "reactions to erase": (erasure.REACTED, STEP),
     "lock a conversation": (erasure.LOCK, (id(1),)),
+    "conversations to index": (reindexing.CONVERSATIONS, (id(1), 500)),
+    "places to index": (reindexing.TOTAL, (id(0),)),
+    "messages to index": (reindexing.UNINDEXED, (id(1), 0, 200)),
+    "messages that still stand": (reindexing.STANDING, (plain_array([1, 2]), nullable_array([None, 5]), id(1))),
     "note devices": ("EXECUTE chatd_sighted (%s, %s, %s, %s)", (*PAIRS, text_array("tu"), plain_array([1.0, 2.0]))),
     "devices": (devices.DEVICES, ("user-1",)),
     "new revocations": (devices.NEW, (10.0,)),
