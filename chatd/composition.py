@@ -212,6 +212,8 @@ async def _introduce(introductions: Introductions, claims: Claims) -> None:
         await introductions.introduce(claims)
     except ServerError as error:
         log.warn("a profile was not taken from a token: {detail}", detail=error.detail)
+    except Unreadable as unreadable:
+        log.warn("a profile was not taken from a token: {detail}", detail=str(unreadable))
 
 
 def _log_introduction(failure: Failure) -> None:

@@ -28,8 +28,8 @@ STATUS = (
 )
 ROTATE = (
     "Wrap every data key by the current master key, the last line of the master keys, while chatd runs; then prove that"
-    " all of them open with that one alone. Only if this ends with exit code 0 may older lines be removed. It may be"
-    " interrupted and started again at any time."
+    " all of them open with that one alone. Before, give every chatd the new line and reload it. Only if this ends with"
+    " exit code 0 may older lines be removed. It may be interrupted and started again at any time."
 )
 SHRED = (
     "Destroy the data key of a person, so that nobody can ever read again what they wrote, and delete what is kept of"

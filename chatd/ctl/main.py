@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         return _say(str(error), WRONG)
     except Trouble as trouble:
         return _say(str(trouble), AMISS)
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing was done", AMISS)
     return _run(asked, settings, masters)
 
 
@@ -74,7 +76,7 @@ def _run(asked: Namespace, settings: Settings, masters: MasterKeys) -> int:
     codes: list[int] = []
 
     async def work(reactor: Any) -> None:
-        terminal = Terminal(reactor.seconds, structured=asked.json)
+        terminal = Terminal(reactor.seconds, structured=asked.json, out=sys.stdout, err=sys.stderr)
         try:
             async with database(settings, reactor) as pool:
                 keys = KeysCommands(pool, masters, terminal, reactor)

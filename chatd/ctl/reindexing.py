@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chatd.ctl.rotation import Shown
+from chatd.ctl.terminal import Shown
 from chatd.handlers.indexing import hashes
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageContent

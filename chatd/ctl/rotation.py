@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from chatd.ctl.terminal import Shown
 from chatd.interfaces.keys import IKeyCare
 from chatd.records.base import Record
 from chatd.records.keys import Rewrapped, WrappedKey
@@ -14,9 +15,6 @@ BATCH: Final = 500
 """Keys that are read, and rewrapped in one transaction."""
 NAMED: Final = 20
 """People that a report names, however many there are."""
-
-Shown = Callable[[int, int], None]
-"""Told of progress: how many are done, of how many."""
 
 
 class Left(Record, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from chatd.ctl.rotation import Shown
+from chatd.ctl.terminal import Shown
 from chatd.interfaces.keys import IKeyCare
 from chatd.records.base import Record
 from chatd.store.erasure import Erased, PostgresErasure

@@ -1,7 +1,6 @@
 """How ``chatctl`` speaks: results on standard output, everything else on standard error."""
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
@@ -9,6 +8,9 @@ TERMINAL_SECONDS = 0.2
 """How often progress is shown to somebody who watches."""
 LINE_SECONDS = 5.0
 """How often it is written where each time adds a line."""
+
+Shown = Callable[[int, int], None]
+"""Told of progress: how many are done, of how many."""
 
 
 class Trouble(Exception):
@@ -18,9 +20,7 @@ class Trouble(Exception):
 class Terminal:
     """Standard output and error of one command. ``clock`` tells seconds, of which only differences count."""
 
-    def __init__(
-        self, clock: Callable[[], float], *, structured: bool, out: TextIO = sys.stdout, err: TextIO = sys.stderr
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], *, structured: bool, out: TextIO, err: TextIO) -> None:
         self._structured = structured
         self._out = out
         self._err = err

@@ -125,6 +125,21 @@ def test_on_a_terminal_the_user_id_is_asked_for_once_more(
     assert err.endswith("chatctl: that was another user id: nothing was destroyed\n")
 
 
+class Interrupted(Typed):
+    """A terminal on which Ctrl-C is typed."""
+
+    def readline(self, size: int | None = -1, /) -> str:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_instead_of_an_answer_destroys_nothing(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    assert main(["keys", "shred", "bob"], environment) == 1
+    assert capsys.readouterr().err.endswith("chatctl: interrupted; nothing was done\n")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["keys", "--help"], ["keys", "shred", "--help"]])
 def test_the_help_says_what_the_exit_codes_mean(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -35,7 +35,7 @@ def test_a_result_is_plain_lines_or_one_object(clock: Clock) -> None:
 
 def test_where_nobody_watches_long_work_adds_a_line_now_and_then(clock: Clock) -> None:
     err = io.StringIO()
-    progress = Terminal(clock.seconds, structured=False, err=err).progress("keys")
+    progress = Terminal(clock.seconds, structured=False, out=io.StringIO(), err=err).progress("keys")
     for done in range(1, 13):
         progress.show(1000 * done, 20_000)
         clock.advance(LINE_SECONDS / 5)
@@ -45,7 +45,7 @@ def test_where_nobody_watches_long_work_adds_a_line_now_and_then(clock: Clock) -
 
 def test_short_work_shows_no_progress_where_nobody_watches(clock: Clock) -> None:
     err = io.StringIO()
-    progress = Terminal(clock.seconds, structured=False, err=err).progress("keys")
+    progress = Terminal(clock.seconds, structured=False, out=io.StringIO(), err=err).progress("keys")
     progress.show(5, 5)
     progress.end()
     assert err.getvalue() == ""
@@ -53,7 +53,7 @@ def test_short_work_shows_no_progress_where_nobody_watches(clock: Clock) -> None
 
 def test_on_a_terminal_one_line_changes_and_its_last_state_stays(clock: Clock) -> None:
     err = Watched()
-    progress = Terminal(clock.seconds, structured=False, err=err).progress("keys")
+    progress = Terminal(clock.seconds, structured=False, out=io.StringIO(), err=err).progress("keys")
     progress.show(1, 4)
     clock.advance(TERMINAL_SECONDS)
     progress.show(2, 4)
@@ -64,5 +64,5 @@ def test_on_a_terminal_one_line_changes_and_its_last_state_stays(clock: Clock) -
 
 def test_on_a_terminal_work_that_found_nothing_leaves_no_line(clock: Clock) -> None:
     err = Watched()
-    Terminal(clock.seconds, structured=False, err=err).progress("keys").end()
+    Terminal(clock.seconds, structured=False, out=io.StringIO(), err=err).progress("keys").end()
     assert err.getvalue() == ""

@@ -177,3 +177,16 @@ def test_what_is_interrupted_says_so_and_is_no_success(server: WorkersServer, al
         _, err = shredding.communicate()
     assert shredding.returncode == 1
     assert err == "chatctl: interrupted; what was done stands, and the same command goes on from there\n"
+
+
+def test_messages_from_before_search_was_on_are_indexed(
+    server: WorkersServer, alice: Person, bob: Person, database: str
+) -> None:
+    conversation = say(alice, bob, "a needle", "a haystack")
+    execute(database, f"DELETE FROM chatd.search_tokens WHERE conversation_id = '{conversation}'")
+    with bob.connect() as client:
+        assert search(client, "needle") == []
+        reindexing = chatctl(server, "search", "reindex")
+        assert reindexing.returncode == 0, reindexing.stderr
+        assert reindexing.stdout == "2 messages were indexed\n"
+        assert search(client, "needle") == [1]
