@@ -4,6 +4,7 @@ import argparse
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from chatd.settings.reference import Field, fields
@@ -59,9 +60,9 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     """
     parser = _parser()
     known = {"--help", "--version", "--json", "--yes", "--config", *(field.flag for field in fields())}
-    for argument in arguments:
+    for argument in takewhile("--".__ne__, arguments):
         name = argument.partition("=")[0]
-        if name.startswith("--") and name not in (known | {"--"}):
+        if name.startswith("--") and name not in known:
             raise unknown_flag(name)
     asked = parser.parse_args(arguments)
     given = {name: value for name, value in vars(asked).items() if name.startswith("--")}

@@ -41,7 +41,7 @@ async def database(
         pool.prepare((BY_INDEX,))
         pool.startService()
         yield pool
-    except (psycopg2.Error, ServerError) as error:
+    except (psycopg2.Error, SessionError, ServerError) as error:
         raise Trouble(f"the database failed: {_reason(error)}; run the same command again to go on") from error
     finally:
         if pool.running:

@@ -12,7 +12,9 @@ from chatd.ctl.rotation import Left, Proof, Rotation
 from chatd.ctl.shredding import SETTLE_SECONDS, Shredding
 from chatd.ctl.terminal import Terminal, Trouble
 from chatd.records.base import Record
-from chatd.security.keyring import MasterKeys
+from chatd.security.keyring import Keyring, MasterKeys
+from chatd.security.sealing import Unreadable
+from chatd.state.authors import SERVER
 from chatd.store.erasure import PostgresErasure
 from chatd.store.keys import PostgresKeys
 from chatd.store.pool import Pool
@@ -73,6 +75,13 @@ class KeysCommands:
                 f"{sum(counts[version] for version in missing)} data keys are wrapped by master keys that are not"
                 f" configured: {', '.join(missing)}; put their lines back, or what these people wrote stays unreadable"
             )
+        for key in await self._keys.keys([SERVER]):
+            try:
+                Keyring(self._masters).open(key)
+            except Unreadable as error:
+                raise Trouble(
+                    f"the server's own data key does not open: {error}; use the master keys of chatd"
+                ) from error
 
     async def rotate(self, asked: Namespace) -> None:
         """Rewrap, then prove."""
@@ -97,7 +106,7 @@ class KeysCommands:
             },
             *lines,
         )
-        hold(proof)
+        check(proof)
 
     async def shred(self, asked: Namespace) -> None:
         """Destroy a key, and what is left of its owner's words."""
@@ -135,7 +144,7 @@ def _destroyed(user: str, at: datetime) -> str:
     )
 
 
-def hold(proof: Proof) -> None:
+def check(proof: Proof) -> None:
     """Raise Trouble if something depends on another master key than the current one."""
     if proof.late:
         raise Trouble(

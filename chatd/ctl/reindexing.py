@@ -19,10 +19,10 @@ STEP: Final = 200
 
 
 class Reindexing:
-    """Of a message at most ``max_tokens`` different words are found; ``key`` is the server's. ``reader`` goes by
-    ``authors``.
+    """Gives messages the tokens that they lack: of each at most ``max_tokens``, made under ``key``, the server's.
 
-    All that it goes by stands in the rows, so another one goes on where this one ended.
+    ``reader`` reads with the keys of ``authors``. All that this goes by stands in the rows, so another one goes on
+    where this one ended.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class SearchCommands:
         try:
             key = await self._authors.writing(SERVER)
         except Unreadable as error:
-            raise Trouble(f"the server's own data key does not open: {error}; use the master keys of chatd") from error
+            raise Trouble(f"the server's own data key does not open: {error}; use chatd's master keys") from error
         progress = self._terminal.progress("places looked at")
         reader = Reader(KINDS, self._authors, note)
         reindexing = Reindexing(self._store, self._authors, reader, key, self._search.max_tokens, progress.show)

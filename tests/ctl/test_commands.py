@@ -11,7 +11,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from chatd.ctl.database import database
-from chatd.ctl.keys import KeysCommands, hold
+from chatd.ctl.keys import KeysCommands, check
 from chatd.ctl.rotation import Proof
 from chatd.ctl.terminal import Terminal, Trouble
 from chatd.security.keyring import Keyring, MasterKeys
@@ -86,6 +86,13 @@ async def test_a_master_key_that_is_not_configured_is_trouble(operator: Operator
 
 
 @pytest_twisted.ensureDeferred
+async def test_another_master_key_under_the_same_name_is_trouble(operator: Operator) -> None:
+    await fill(operator)
+    told = await operator.trouble("status", MasterKeys({"old": NEW}))
+    assert told.startswith("the server's own data key does not open: the key was wrapped by another master key")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_rotation_says_that_the_current_master_key_is_enough(operator: Operator) -> None:
     await fill(operator)
     assert await operator.run("rotate", BOTH) == (
@@ -115,7 +122,7 @@ async def test_a_rotation_names_what_is_left_and_does_not_say_that_all_is_well(o
 
 def test_a_server_that_still_wraps_by_the_old_one_is_trouble() -> None:
     with pytest.raises(Trouble, match=r"keys were wrapped by old: a chatd still does; .* that end with new, reload it"):
-        hold(Proof(current="new", opened=3, left=0, some=(), late=("old",)))
+        check(Proof(current="new", opened=3, left=0, some=(), late=("old",)))
 
 
 @pytest_twisted.ensureDeferred

@@ -125,6 +125,15 @@ def test_on_a_terminal_the_user_id_is_asked_for_once_more(
     assert err.endswith("chatctl: that was another user id: nothing was destroyed\n")
 
 
+def test_a_user_id_that_looks_like_a_flag_is_named_behind_two_hyphens(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no such flag" in refused(capsys, environment, "keys", "shred", "--odd")
+    monkeypatch.setattr(sys, "stdin", Typed("\n"))
+    assert main(["keys", "shred", "--", "--odd"], environment) == 1
+    assert "All that '--odd' has written" in capsys.readouterr().err
+
+
 class Interrupted(Typed):
     """A terminal on which Ctrl-C is typed."""
 

@@ -162,12 +162,6 @@ def views(client: Client, conversation: str) -> list[Message]:
     ]
 
 
-def test_an_unknown_person_is_an_error(server: WorkersServer) -> None:
-    shredding = chatctl(server, "keys", "shred", "nobody", "--yes")
-    assert (shredding.returncode, shredding.stdout) == (1, "")
-    assert shredding.stderr == "chatctl: nobody with the user id 'nobody' has a data key: nothing was destroyed\n"
-
-
 def test_what_is_interrupted_says_so_and_is_no_success(server: WorkersServer, alice: Person, bob: Person) -> None:
     say(alice, bob, "hello")
     with start_chatctl(server, "keys", "shred", alice.name, "--yes") as shredding:
