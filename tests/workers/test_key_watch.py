@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
@@ -15,7 +16,7 @@ from chatd.store.memory.database import MemoryDatabase
 from chatd.store.memory.keys import MemoryKeys
 from chatd.workers.key_watch import CHECK_SECONDS, LOOK_BACK_SECONDS, LOOK_SECONDS, KeyWatch
 from chatd.workers.rhythm import Rhythm
-from tests.kit.at_once import at_once
+from tests.kit.at_once import at_once, watch
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD = MasterKeys({"old": bytes(32)})
@@ -23,12 +24,19 @@ NEW = MasterKeys({"old": bytes(32), "new": bytes(range(32))})
 
 
 class Keys(MemoryKeys):
-    """Keys in memory that may be ``away``, and remember how far back they were asked to look."""
+    """Keys in memory that may be ``away``, whose answers may be ``held``, and that note how far back was looked."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(MemoryDatabase(lambda: NOON + timedelta(seconds=clock.seconds())))
         self.asked: list[float] = []
         self.away = False
+        self.held: Deferred[None] | None = None
+
+    async def keys(self, users):
+        found = await super().keys(users)
+        if self.held is not None:
+            await self.held
+        return found
 
     async def destroyed_within(self, seconds: float):
         self.asked.append(seconds)
@@ -89,10 +97,13 @@ def test_a_destroyed_key_is_forgotten_within_one_look_and_so_is_the_profile(worl
 
 def test_a_key_that_a_read_under_way_brings_back_is_forgotten_again(world) -> None:
     world.rhythm.startService()
-    old = at_once(world.authors.writing("alice"))
+    at_once(Authors(world.store, Keyring(OLD)).writing("alice"))
+    world.store.held = Deferred()
+    reading = watch(world.authors.reading({"alice"}))
     at_once(world.store.destroy("alice"))
     world.look()
-    world.authors._keep("alice", old)
+    world.store.held.callback(None)
+    assert world.authors.known("alice") is reading.result["alice"]
     world.look()
     assert world.authors.known("alice") is None
 
