@@ -40,6 +40,7 @@ from chatd.records.tokens import Claims
 from chatd.router import OrderedCaller, Router
 from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
+from chatd.security.sealing import Unreadable
 from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
@@ -52,6 +53,7 @@ from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
 from chatd.workers.introspection_watch import IntrospectionWatch
+from chatd.workers.key_watch import KeyWatch
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
@@ -134,7 +136,9 @@ def build_worker(
             search=settings.search,
         )
     )
-    router = Router(handlers, _log_failure, observe=metrics.observe if settings.metrics.port else None)
+    router = Router(
+        handlers, partial(_log_failure, metrics), observe=metrics.observe if settings.metrics.port else None
+    )
     revocations = Revocations()
     gateway = Gateway(
         router=router,
@@ -157,7 +161,11 @@ def build_worker(
     connections = ConnectionFactory(gateway)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
     IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
+    keys = KeyWatch(stores.keys, authors, secrets.masters.versions, exchange, rhythm)
     _measure(metrics, identity)
+    metrics.gauge(
+        "master_keys_missing", "Master keys that wrap data keys and are not configured.", lambda: len(keys.missing)
+    )
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
@@ -176,18 +184,20 @@ def build_worker(
         broken=broken,
         metrics=figures,
         watches=(identity, *caching.watches),
-        # Before they are known no token is taken.
-        equipped=lambda: revocations.known,
-        dependencies=lambda: _dependencies(worker, identity, wiring, caching),
+        # Before revocations are known no token is taken, and without the server's own key nothing works.
+        equipped=lambda: revocations.known and keys.sound,
+        dependencies=lambda: _dependencies(worker, keys, identity, wiring, caching),
         rhythm=rhythm,
         bus=wiring.carrier,
     )
     return worker
 
 
-def _dependencies(worker: Worker, identity: Identity, wiring: Wiring, caching: Caching) -> dict[str, Dependency]:
+def _dependencies(
+    worker: Worker, keys: KeyWatch, identity: Identity, wiring: Wiring, caching: Caching
+) -> dict[str, Dependency]:
     """How what the worker needs is, by the names that operators know it by."""
-    found = {"database": worker.database}
+    found = {"database": worker.database, "encryption": _encryption(keys)}
     auth = auth_services(identity)
     if auth is not None:
         found["auth"] = auth
@@ -198,6 +208,14 @@ def _dependencies(worker: Worker, identity: Identity, wiring: Wiring, caching: C
         away = Dependency(state="degraded", detail="all is read from the database")
         found["cache"] = FINE if caching.linked() else away
     return found
+
+
+def _encryption(keys: KeyWatch) -> Dependency:
+    if not keys.sound:
+        return Dependency(state="unavailable", detail="the server's own key has not been opened")
+    if keys.missing:
+        return Dependency(state="degraded", detail="a master key that some people's keys need is not configured")
+    return FINE
 
 
 def _measure(metrics: Metrics, identity: Identity) -> None:
@@ -230,6 +248,8 @@ async def _introduce(introductions: Introductions, claims: Claims) -> None:
         await introductions.introduce(claims)
     except ServerError as error:
         log.warn("a profile was not taken from a token: {detail}", detail=error.detail)
+    except Unreadable as unreadable:
+        log.warn("a profile was not taken from a token: {detail}", detail=str(unreadable))
 
 
 def _log_introduction(failure: Failure) -> None:
@@ -240,9 +260,18 @@ def _log_unforeseen(error: BaseException) -> None:
     log.failure("the store, or what follows from it, failed", Failure(error))
 
 
-def _log_failure(command: str, error: BaseException, caller: OrderedCaller) -> None:
-    ids: dict[str, Any] = {"request" if caller.delivery is None else "connection": caller.id}
-    log.failure("{command} failed", Failure(error), command=command, user=caller.user, **ids)
+def _log_failure(metrics: Metrics, command: str, error: BaseException, caller: OrderedCaller) -> None:
+    about: dict[str, Any] = {
+        "request" if caller.delivery is None else "connection": caller.id,
+        "user": caller.user,
+        "command": command,
+    }
+    if isinstance(error, Unreadable):
+        # Foreseen, and mended by an operator: where it was raised does not matter.
+        metrics.unreadable()
+        log.error("{command} failed: the caller's data key: {reason}", reason=str(error), **about)
+    else:
+        log.failure("{command} failed", Failure(error), **about)
 
 
 def _note_unreadable(metrics: Metrics, entry: Entry, reason: str) -> None:

@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar, NoReturn, cast
 
 from twisted.application.service import IService
@@ -19,7 +18,8 @@ from twisted.python import usage
 from chatd.service import build
 from chatd.settings.model import Settings, SettingsError
 from chatd.settings.reference import Field, fields, sections
-from chatd.settings.sources import load, unknown_flag
+from chatd.settings.sources import CONFIG_HELP, load, unknown_flag
+from chatd.settings.version import chatd_version
 from chatd.workers.clock import install_monotonic
 from chatd.workers.first_lines import JsonFromTheStart
 
@@ -44,8 +44,6 @@ Every setting has one name: [tls] certificate in the file is CHATD_TLS_CERTIFICA
 --tls-certificate here. Flags win over the environment, the environment over the file. Lists are separated by commas.
 Documentation: docs/ beside the source, from docs/index.rst on; etc/chatd.toml shows every setting.
 """
-
-CONFIG_HELP = "File with settings, in TOML; CHATD_CONFIG names it too."
 
 
 class Options(usage.Options):
@@ -95,10 +93,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> NoReturn:
         """Show the version of chatd and exit."""
-        try:
-            print("chatd", version("chatd"))
-        except PackageNotFoundError:
-            print("chatd, run from its source")
+        print(chatd_version())
         raise SystemExit(0)
 
     def getUsage(self, width: int | None = None) -> str:

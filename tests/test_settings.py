@@ -79,6 +79,8 @@ def another_value(field: Field) -> Any:
 
 KEY_ORIGINS = {"tokens.jwks_url": "https://auth.example.com/jwks.json", "tokens.discovery": True}
 """These take the place of the file of keys that production starts with."""
+PRINTS_KEYS = {"encryption.master_keys_command": "echo a:1"}
+"""This takes the place of the master keys that production starts with."""
 
 
 PATHS = [field for field in fields() if field.kind == "path"]
@@ -106,10 +108,12 @@ def as_toml(field: Field, value: Any) -> str:
 def test_a_setting_has_one_name_in_environment_file_and_flags(
     field: Field, environment: dict[str, str], toml: Callable[[str], str]
 ) -> None:
-    wanted = KEY_ORIGINS.get(field.key) or another_value(field)
+    wanted = KEY_ORIGINS.get(field.key) or PRINTS_KEYS.get(field.key) or another_value(field)
     assert value_of(load({}, environment), field) != wanted
     if field.key in KEY_ORIGINS:
         del environment["CHATD_TOKENS_JWKS_FILE"]
+    if field.key in PRINTS_KEYS:
+        del environment["CHATD_ENCRYPTION_MASTER_KEYS"]
     assert value_of(load({}, {**environment, field.environment: spelt(wanted)}), field) == wanted
     if field.flag:
         given = True if field.kind == "boolean" else spelt(wanted)

@@ -102,7 +102,10 @@ def _named(kind: Kind, revision: Revision | None) -> bytes:
 
 
 class Reader:
-    """Opens entries. ``unreadable`` is told of each that cannot be, so that it is counted and logged."""
+    """Opens entries. ``unreadable`` is told of each that cannot be, so that it is counted and logged.
+
+    It is not told of those whose author's key was destroyed: they are erased, as somebody wished.
+    """
 
     def __init__(self, kinds: Iterable[Kind], authors: Authors, unreadable: Callable[[Entry, str], None]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
@@ -117,7 +120,14 @@ class Reader:
     async def contents(self, entries: Sequence[Entry]) -> list[Any]:
         """The contents of these entries, in their order, with None for what cannot be read or is withheld."""
         keys = await self._authors.reading({entry.author for entry in entries})
-        return [self._open(entry, keys.get(entry.author)) for entry in entries]
+        failures: list[tuple[Entry, str]] = []
+        contents = [self._open(entry, keys.get(entry.author), failures) for entry in entries]
+        if failures:
+            erased = await self._authors.erased([entry for entry, _ in failures])
+            for (entry, reason), wished in zip(failures, erased, strict=True):
+                if not wished:
+                    self._unreadable(entry, reason)
+        return contents
 
     async def events(self, entries: Sequence[Entry]) -> list[LogEvent]:
         """The events of these entries, in their order."""
@@ -137,18 +147,18 @@ class Reader:
         except (Unreadable, msgspec.DecodeError):
             return None
 
-    def _open(self, entry: Entry, key: AuthorKey | Unreadable | None) -> Any:
+    def _open(self, entry: Entry, key: AuthorKey | Unreadable | None, failures: list[tuple[Entry, str]]) -> Any:
         if entry.withheld:
             return None
         decode = self._decoders.get(entry.kind)
         if decode is None:
-            self._unreadable(entry, f"entries of kind {entry.kind} are not known here")
+            failures.append((entry, f"entries of kind {entry.kind} are not known here"))
             return None
         if not isinstance(key, AuthorKey):
-            self._unreadable(entry, f"the author's key: {key}" if key else "the author has no key, or no longer")
+            failures.append((entry, f"the author's key: {key}" if key else "the author has no key, or no longer"))
             return None
         try:
             return decode(key.unseal(entry.sealed, entry.conversation, entry.client_id))
         except (Unreadable, msgspec.DecodeError) as error:
-            self._unreadable(entry, str(error))
+            failures.append((entry, str(error)))
             return None

@@ -9,3 +9,10 @@ class WrappedKey(Record, frozen=True, kw_only=True, gc=False):
     user: str
     master: str
     wrapped: bytes
+
+
+class Rewrapped(Record, frozen=True, kw_only=True, gc=False):
+    """A data key as it was read, and the same wrapped anew."""
+
+    before: WrappedKey
+    after: WrappedKey

@@ -6,7 +6,8 @@ The master keys are a text, from a file, the environment or a systemd credential
     2025-11:0f1e2d...   (64 hexadecimal digits)
     2026-04:Dx4tPE...   (43 characters of base64 or base64url, or 44 with its "=")
 
-To rotate, add a line at the end, rewrap, and remove the old line when no row names its version any more.
+To rotate, add a line at the end, rewrap (``chatctl keys rotate``), and remove the old line when no row names its
+version any more.
 
 A wrapped data key::
 
@@ -22,6 +23,7 @@ key may wrap 2^32 of them (NIST SP 800-38D, section 8.3).
 import os
 import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -89,6 +91,17 @@ class MasterKeys:
         if not _VERSION.fullmatch(version):
             raise MasterKeyError("a version must be 1 to 32 letters, digits and ._-")
         return f"{version}:{base64url(random(KEY_BYTES))}"
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """All of them, oldest first."""
+        return tuple(self._aeads)
+
+    def alone(self) -> Self:
+        """The current one and no other: what opens with it needs none of the others."""
+        kept = copy(self)
+        kept._aeads = {self.current: self._aeads[self.current]}
+        return kept
 
     def cipher(self, version: str) -> AESGCM:
         """The cipher of that version; raises `KeyError`."""

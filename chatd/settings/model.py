@@ -132,13 +132,16 @@ class Tokens(Section, frozen=True, kw_only=True):
 
 
 class Encryption(Section, frozen=True, kw_only=True):
-    """Encryption at rest. Without either setting, systemd's credential chatd-master-keys is used if there is one."""
+    """Encryption at rest. Without any of these, systemd's credential chatd-master-keys is used if there is one."""
 
     master_keys: Annotated[Secret, Meta(description="The master keys, one a line; only from the environment.")] = (
         Secret()
     )
     master_keys_file: Annotated[
         str, Path, Meta(description="File that holds the master keys, closed to other users.")
+    ] = ""
+    master_keys_command: Annotated[
+        str, Meta(description="Program that prints the master keys, with its arguments; no shell runs it.")
     ] = ""
 
 

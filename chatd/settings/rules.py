@@ -90,6 +90,7 @@ def _try_out_brings_its_own(given: Checked) -> None:
         "tokens.audience": settings.tokens.audience,
         "encryption.master_keys": settings.encryption.master_keys,
         "encryption.master_keys_file": settings.encryption.master_keys_file,
+        "encryption.master_keys_command": settings.encryption.master_keys_command,
     }
     for key, value in brought.items():
         # What nobody set came from systemd or from the file of another key.
@@ -137,8 +138,8 @@ def _master_keys(given: Checked) -> None:
     if not given.settings.dev and not given.settings.encryption.master_keys:
         raise given.refuse(
             "encryption.master_keys_file",
-            "messages are encrypted at rest: give master keys here, in CHATD_ENCRYPTION_MASTER_KEYS,"
-            " or as systemd's credential chatd-master-keys, or try chatd out with --dev",
+            "messages are encrypted at rest: give master keys here, in CHATD_ENCRYPTION_MASTER_KEYS, by"
+            " encryption.master_keys_command or as systemd's credential chatd-master-keys, or try chatd out with --dev",
         )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chatd.settings.model import Secret, Settings, SettingsError
+from chatd.settings.model import Encryption, Secret, Settings, SettingsError
+from chatd.settings.programs import printed_secret
 
 CREDENTIAL = "chatd-master-keys"
 """The name under which systemd hands over the master keys (LoadCredential=, systemd.exec(5))."""
@@ -18,12 +19,12 @@ def with_secrets(settings: Settings, sources: Mapping[str, str], environ: Mappin
     database, encryption = settings.database, settings.encryption
     contacts, redis = settings.contacts, settings.redis
     dsn = _one_of("database.dsn", database.dsn, database.dsn_file, sources)
-    keys = _one_of("encryption.master_keys", encryption.master_keys, encryption.master_keys_file, sources)
+    keys = _master_keys(encryption, sources) or _credential(environ)
     secret = _one_of("contacts.secret", contacts.secret, contacts.secret_file, sources)
     return msgspec.structs.replace(
         settings,
         database=msgspec.structs.replace(database, dsn=dsn),
-        encryption=msgspec.structs.replace(encryption, master_keys=keys or _credential(environ)),
+        encryption=msgspec.structs.replace(encryption, master_keys=keys),
         contacts=msgspec.structs.replace(contacts, secret=secret),
         redis=msgspec.structs.replace(redis, url=_one_of("redis.url", redis.url, redis.url_file, sources)),
     )
@@ -34,6 +35,16 @@ def _one_of(key: str, secret: Secret, path: str, sources: Mapping[str, str]) -> 
     if secret and path:
         raise SettingsError(key, sources[key], f"{file_key} is set too ({sources[file_key]}); give one of them")
     return read_secret(file_key, sources[file_key], path) if path else secret
+
+
+def _master_keys(encryption: Encryption, sources: Mapping[str, str]) -> Secret:
+    command, command_key = encryption.master_keys_command, "encryption.master_keys_command"
+    if not command:
+        return _one_of("encryption.master_keys", encryption.master_keys, encryption.master_keys_file, sources)
+    for key in ("encryption.master_keys", "encryption.master_keys_file"):
+        if key in sources and getattr(encryption, key.partition(".")[2]):
+            raise SettingsError(command_key, sources[command_key], f"{key} is set too ({sources[key]}); give one")
+    return printed_secret(command_key, sources[command_key], command)
 
 
 def _credential(environ: Mapping[str, str]) -> Secret:

@@ -18,6 +18,8 @@ from chatd.settings.reference import ENVIRONMENT_ONLY, Field, fields, sections
 from chatd.settings.rules import check
 from chatd.settings.secrets import refuse_open_file, with_secrets
 
+CONFIG_HELP = "File with settings, in TOML; CHATD_CONFIG names it too."
+
 READ_ELSEWHERE = frozenset({"CHATD_CONFIG", "CHATD_PG_BIN"})
 """Variables of chatd that are no settings: the file of settings, and the folder of PostgreSQL's programs."""
 

@@ -1,10 +1,13 @@
 """The data keys that this worker has seen of late."""
 
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from datetime import timedelta
 from typing import Final
 
 from chatd.interfaces.keys import IKeyStore
+from chatd.records.keys import WrappedKey
+from chatd.records.logs import Entry
 from chatd.security.keyring import Keyring
 from chatd.security.sealing import AuthorKey, Unreadable
 
@@ -13,6 +16,10 @@ SERVER: Final = ""
 
 A key like any other: made on first use, wrapped by the master key and rewrapped with all others.
 """
+
+
+UNDER_WAY: Final = timedelta(seconds=60)
+"""How long after a key was destroyed what had been sealed under it may still be committed."""
 
 
 class Authors:
@@ -35,13 +42,22 @@ class Authors:
         return key
 
     async def writing(self, user: str) -> AuthorKey:
-        """The key that ``user`` writes with, made on first use; raises ``Unreadable`` if it cannot be opened."""
+        """The key that ``user`` writes with, made on first use.
+
+        Raises ``Unreadable`` if it cannot be opened, or if none is made since the server's own cannot.
+        """
         key = self.known(user)
         if key is None:
             found = await self._store.keys([user])
-            wrapped = found[0] if found else await self._store.add(self._keyring.create(user))
+            wrapped = found[0] if found else await self._make(user)
             key = self._keep(user, self._keyring.open(wrapped))
         return key
+
+    async def _make(self, user: str) -> WrappedKey:
+        """A new key for ``user``. Under wrong master keys it would be lost as soon as they are put right."""
+        if user != SERVER:
+            await self.writing(SERVER)
+        return await self._store.add(self._keyring.create(user))
 
     async def reading(self, users: Set[str]) -> dict[str, AuthorKey | Unreadable]:
         """The keys to read what these have written; why not, for one that cannot be opened; nothing where none is."""
@@ -56,6 +72,15 @@ class Authors:
                 except Unreadable as unreadable:
                     found[wrapped.user] = unreadable
         return found
+
+    async def erased(self, entries: Sequence[Entry]) -> list[bool]:
+        """Of each of these, which do not open, whether that is because its author's key was destroyed after it."""
+        destroyed = await self._store.destructions(sorted({entry.author for entry in entries}))
+        return [entry.author in destroyed and entry.time <= destroyed[entry.author] + UNDER_WAY for entry in entries]
+
+    def forget(self, user: str) -> None:
+        """Let go of a key that was destroyed. If another has been made since, it is read again when it is needed."""
+        self._keys.pop(user, None)
 
     def _keep(self, user: str, key: AuthorKey) -> AuthorKey:
         self._keys[user] = key

@@ -114,7 +114,7 @@ class PostgresSearch:
         if not search.tokens:
             return Finding(matches=[], end=None)
         rows = await self._pool.query(SEARCH, parameters(search))
-        matches = [_match(row[3:]) for row in rows if row[3] is not None]
+        matches = [read_match(row[3:]) for row in rows if row[3] is not None]
         if len(matches) == search.limit:
             last = matches[-1].entry
             return Finding(matches=matches, end=FoundAt(time=last.time, conversation=last.conversation, seq=last.seq))
@@ -143,7 +143,8 @@ def parameters(search: Search) -> dict[str, object]:
     }
 
 
-def _match(row: tuple[Any, ...]) -> Match:
+def read_match(row: tuple[Any, ...]) -> Match:
+    """From the columns of a message, and of its edit behind them."""
     conversation, seq, at, author, client_id, sealed, *edit = row
     entry = read_entry((conversation, seq, at, author, client_id, MESSAGE, sealed, None, False))
     if edit[0] is None:

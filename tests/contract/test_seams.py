@@ -3,7 +3,7 @@
 from zope.interface.verify import verifyObject
 
 from chatd.interfaces.conversations import IAnnouncementStore, IConversationStore, IGroupStore, IReadingStore
-from chatd.interfaces.keys import IKeyStore
+from chatd.interfaces.keys import IKeyCare, IKeyStore
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.messages import ISearchStore
 from chatd.interfaces.presence import IPresenceStore
@@ -14,6 +14,7 @@ def test_the_stores_are_what_they_say_they_are(stores):
     assert verifyObject(ILogStore, stores.log)
     assert verifyObject(IConversationStore, stores.conversations)
     assert verifyObject(IKeyStore, stores.keys)
+    assert verifyObject(IKeyCare, stores.keys)
     assert verifyObject(IReadingStore, stores.reading)
     assert verifyObject(IGroupStore, stores.groups)
     assert verifyObject(IAnnouncementStore, stores.announcements)

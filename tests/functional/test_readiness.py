@@ -115,6 +115,6 @@ def test_when_all_is_well_each_worker_and_dependency_is_told(service: Service) -
         {
             "status": "ready",
             "workers": {"1": "ready", "2": "ready"},
-            "dependencies": {name: {"state": "ok"} for name in ("database", "auth", "bus", "cache")},
+            "dependencies": {name: {"state": "ok"} for name in ("database", "encryption", "auth", "bus", "cache")},
         },
     )

@@ -86,6 +86,11 @@ class Cluster:
         return self._server.pid
 
     @property
+    def data(self) -> Path:
+        """The folder of its files, the write-ahead log among them."""
+        return self._data
+
+    @property
     def log(self) -> str:
         """All that the server has written so far."""
         return log_file(self._state).read_text("utf-8", "replace")

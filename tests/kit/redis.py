@@ -19,7 +19,7 @@ class RedisServer:
     """One Redis on a loopback port of its own, which it keeps over restarts. It stores nothing."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._reserved = reserve_port()
@@ -33,9 +33,9 @@ class RedisServer:
         """Return once it answers."""
         assert self._process is None, "Redis is already started"
         command = [str(BINARY), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
-        with (self._folder / "redis.log").open("ab") as log:
+        with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*ENDS_WITH_US, *command, str(self._folder), *self._options], stdout=log, stderr=log
+                [*ENDS_WITH_US, *command, str(self.folder), *self._options], stdout=log, stderr=log
             )
         wait_for(self._answers)
         return self

@@ -61,6 +61,21 @@ class Server:
         self._configuration = private(self._folder / "chatd.toml", _toml(sections))
 
     @property
+    def configuration(self) -> Path:
+        """Its file of settings."""
+        return self._configuration
+
+    @property
+    def master_keys(self) -> Path:
+        """Its file of master keys, unless its settings name another source."""
+        return self._folder / "master-keys"
+
+    @property
+    def surroundings(self) -> dict[str, str]:
+        """The environment that it is started in."""
+        return _environment() | self.environment
+
+    @property
     def pid(self) -> int:
         """The process id, while it runs."""
         assert self._process is not None, "the server is stopped"
@@ -114,7 +129,7 @@ class Server:
             self._process = subprocess.Popen(
                 [*ENDS_WITH_US, *self._command()],
                 cwd=self._folder,
-                env=_environment() | self.environment,
+                env=self.surroundings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

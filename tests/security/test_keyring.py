@@ -221,3 +221,15 @@ def test_no_key_shows_in_repr() -> None:
     masters = MasterKeys({"1": OLD})
     for text in (repr(masters), repr(Keyring(masters))):
         assert repr(OLD)[2:10] not in text
+
+
+def test_the_current_master_key_alone_opens_only_what_it_wrapped() -> None:
+    masters = MasterKeys({"1": bytes(range(32)), "2": bytes(range(1, 33))})
+    assert masters.versions == ("1", "2")
+    alone = masters.alone()
+    assert (alone.versions, alone.current, masters.versions) == (("2",), "2", ("1", "2"))
+    old = Keyring(MasterKeys({"1": bytes(range(32))})).create("alice")
+    Keyring(masters).open(old)
+    with pytest.raises(Unreadable, match="not configured"):
+        Keyring(alone).open(old)
+    Keyring(alone).open(Keyring(masters).rewrap(old))

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from chatd.records.keys import WrappedKey
 from chatd.security.keyring import Keyring, MasterKeys
 from chatd.security.sealing import AuthorKey, Unreadable
-from chatd.state.authors import Authors
+from chatd.state.authors import SERVER, Authors
 from chatd.store.memory.database import MemoryDatabase
 from chatd.store.memory.keys import MemoryKeys
 from tests.kit.at_once import Watch, at_once, watch
@@ -68,7 +68,7 @@ def test_a_key_is_made_on_first_use_and_kept(authors: Authors, store: SlowKeys) 
     assert key.author == "alice"
     assert authors.known("alice") is key
     assert at_once(authors.writing("alice")) is key
-    assert store.asked == [["alice"]]
+    assert store.asked == [["alice"], [SERVER]]
 
 
 def test_another_worker_finds_the_same_key(authors: Authors, store: SlowKeys) -> None:
@@ -89,7 +89,9 @@ def test_first_uses_at_the_same_time_end_with_one_key(authors: Authors, store: S
     assert same(keys[0], at_once(Authors(store, KEYRING).reading({"alice"}))["alice"])
 
 
-def test_the_least_recently_used_key_goes_first(authors: Authors) -> None:
+def test_the_least_recently_used_key_goes_first(authors: Authors, store: SlowKeys) -> None:
+    for user in ("alice", "bob", "eve"):
+        at_once(Authors(store, KEYRING).writing(user))
     for user in ("alice", "bob"):
         at_once(authors.writing(user))
     authors.known("alice")
@@ -153,3 +155,21 @@ def test_somebody_elses_key_does_not_open_under_another_name(authors: Authors, s
     store.replace(msgspec.structs.replace(bob, user="alice"))
     with pytest.raises(Unreadable):
         at_once(authors.writing("alice"))
+
+
+def test_under_wrong_master_keys_nobody_is_given_a_key(authors: Authors, store: SlowKeys) -> None:
+    """It would be lost as soon as the right ones are there."""
+    at_once(authors.writing("alice"))
+    elsewhere = Authors(store, Keyring(MasterKeys({"1": bytes(range(1, 33))})))
+    with pytest.raises(Unreadable, match="wrapped by another master key"):
+        at_once(elsewhere.writing("bob"))
+    assert at_once(store.keys(["bob"])) == []
+
+
+def test_a_key_is_forgotten_when_it_is_destroyed(authors: Authors, store: SlowKeys) -> None:
+    old = at_once(authors.writing("alice"))
+    at_once(store.destroy("alice"))
+    assert authors.known("alice") is old
+    authors.forget("alice")
+    authors.forget("nobody")
+    assert not same(old, at_once(authors.writing("alice")))

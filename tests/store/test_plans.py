@@ -11,7 +11,18 @@ import psycopg2
 import pytest
 
 import chatd.store
-from chatd.store import conversations, devices, keys, outcomes, pages, profiles, relations, token_revocations
+from chatd.store import (
+    conversations,
+    devices,
+    erasure,
+    keys,
+    outcomes,
+    pages,
+    profiles,
+    reindexing,
+    relations,
+    token_revocations,
+)
 from chatd.store.arrays import bytea_array, nullable_array, plain_array, text_array
 from chatd.store.log import BY_INDEX
 from chatd.store.migrate import load
@@ -55,6 +66,7 @@ PLACES = (plain_array([id(1)] * 2), plain_array([8, 9]))
 SAID = (*PLACES, text_array("ab"), text_array("cd"), bytea_array([b"", b""]))
 PAIRS = (text_array(["user-1", "user-2"]), text_array(["user-3", "user-4"]))
 WANTED = (*PAIRS, plain_array([True, False]))
+STEP = {"conversation": id(1), "user": "user-1", "low": 0, "high": 2000, "until": NOW}
 COLUMNS = ("member", "member", "0", None, None, None, None, False)
 STATEMENTS: dict[str, tuple[str, Any]] = {
     "write messages": (outcomes.MESSAGES, (NOW, *SAID, nullable_array([None, 2]))),
@@ -79,6 +91,24 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "write mentions": (outcomes.MENTIONS, (PLACES[0], text_array("ab"), PLACES[1])),
     "edits": (pages.EDITS, (id(1), 7)),
     "add a key": (keys.ADD, ("new", "1", b"w")),
+    "keys": (keys.KEYS, PAIRS[:1]),
+    "destructions": (keys.DESTRUCTIONS, PAIRS[:1]),
+    "new destructions": (keys.DESTROYED, (60.0,)),
+    "master keys": (keys.MASTERS, None),
+    "count keys": (keys.COUNTS, None),
+    "a page of keys": (keys.PAGE, {"master": "1", "after": "user-5", "limit": 500}),
+    "a page of all keys": (keys.PAGE, {"master": None, "after": None, "limit": 500}),
+    "rewrap keys": (keys.REWRAP, (PAIRS[0], bytea_array([b"", b""]), PAIRS[0], bytea_array([b"", b""]))),
+    "destroy a key": (keys.DESTROY, {"user": "user-1"}),
+    "conversations to erase in": (erasure.CONVERSATIONS, ("user-1",)),
+    "erase a profile": (erasure.PROFILE, ("user-1", NOW)),
+    "messages to erase": (erasure.NAMED, STEP),
+    "reactions to erase": (erasure.REACTED, STEP),
+    "lock a conversation": (erasure.LOCK, (id(1),)),
+    "conversations to index": (reindexing.CONVERSATIONS, (id(1), 500)),
+    "places to index": (reindexing.TOTAL, (id(0),)),
+    "messages to index": (reindexing.UNINDEXED, (id(1), 0, 200)),
+    "messages that still stand": (reindexing.STANDING, (plain_array([1, 2]), nullable_array([None, 5]), id(1))),
     "note devices": ("EXECUTE chatd_sighted (%s, %s, %s, %s)", (*PAIRS, text_array("tu"), plain_array([1.0, 2.0]))),
     "devices": (devices.DEVICES, ("user-1",)),
     "new revocations": (devices.NEW, (10.0,)),

@@ -104,6 +104,7 @@ class MemoryDatabase:
         self.logs: dict[str, KeptLog] = {}
         self.receipts: dict[tuple[str, str], tuple[Appended, bytes]] = {}
         self.keys: dict[str, WrappedKey] = {}
+        self.keys_destroyed: dict[str, datetime] = {}
         self.reactions: dict[tuple[str, int], Reacted] = {}
         self.hidden: set[tuple[str, str, int]] = set()
         self.reads: dict[tuple[str, str], tuple[int, int]] = {}
