@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 DECLARED := setup.cfg pyproject.toml
 
-.PHONY: run test lint format bench docs clean
+.PHONY: run test lint format bench fuzz docs clean
 
 run: $(VENV)/run-installed
 	$(BIN)/twistd --nodaemon --pidfile= chatd --dev $(ARGS)
@@ -29,6 +29,9 @@ format: $(VENV)/test-installed
 
 bench: $(VENV)/test-installed
 	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/test-installed
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: $(VENV)/docs-installed
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
