@@ -1,7 +1,7 @@
 """``python -m tests.fuzz``, from the project's folder: attack a server with bytes for as long as one likes.
 
-It starts a server and a PostgreSQL of its own. Rounds have seeds; a finding is written to a file, as small as hypothesis
-can make it, which ``--replay`` sends once more. The exit code is 1 where something was found.
+It starts a server and a PostgreSQL of its own. Rounds have seeds; a finding is written to a file, as small as
+hypothesis can make it, which ``--replay`` sends once more. The exit code is 1 where something was found.
 """
 
 import argparse
