@@ -21,6 +21,7 @@ lint: $(VENV)/test-installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m chatd.edge.descriptions --check
+	$(BIN)/python -m tests.audit
 
 format: $(VENV)/test-installed
 	$(BIN)/ruff format .
