@@ -2,7 +2,7 @@
 
 pip-audit calls it a success where it could look up nothing at all. Here what was not looked up is not called clean: it
 is counted and said so. The exit code is 1 where a vulnerability is known, and 0 otherwise, since nobody is to be kept
-from working who is offline. Options are passed on to pip-audit, ``--service osv`` for instance.
+from working who is offline. Options are passed on to pip-audit, ``--vulnerability-service=osv`` for instance.
 """
 
 import importlib.util
@@ -18,6 +18,9 @@ PROBE = "twisted"
 """It is asked about first: where nothing is known of it, the other hundred questions are in vain."""
 
 WITHIN_S = 300.0
+
+MISUSED = 2
+"""pip-audit's exit code where it does not understand an option."""
 
 COMMAND = (sys.executable, "-m", "pip_audit", "--format=json", "--progress-spinner=off")
 
@@ -58,6 +61,8 @@ def pip_audit(options: Sequence[str]) -> str:
         done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=WITHIN_S, check=False)
     except subprocess.TimeoutExpired:
         raise Unanswered(f"there was no answer within {WITHIN_S:.0f} seconds") from None
+    if done.returncode == MISUSED:
+        sys.exit(done.stderr.strip())
     if not done.stdout.strip():
         raise Unanswered((done.stderr.strip().splitlines() or ["pip-audit said nothing"])[-1])
     return done.stdout

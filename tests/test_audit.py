@@ -30,13 +30,13 @@ def audited(*reports: Sequence[object] | str | Unanswered) -> tuple[int, list[st
             raise answer
         return answer if isinstance(answer, str) else json.dumps({"dependencies": answer, "fixes": []})
 
-    return audit.main(["--service=osv"], run, said.append), said, asked
+    return audit.main(["--vulnerability-service=osv"], run, said.append), said, asked
 
 
 def test_what_was_looked_up_and_has_no_holes_is_said_so() -> None:
     code, said, asked = audited([CLEAN], [CLEAN, {"name": "msgspec", "version": "0.19.0", "vulns": []}])
     assert (code, said) == (0, ["audit: 2 packages audited, 0 not; no known vulnerabilities"])
-    assert all("--service=osv" in options for options in asked)
+    assert all("--vulnerability-service=osv" in options for options in asked)
 
 
 def test_a_known_hole_fails_and_tells_where_it_is_mended() -> None:
