@@ -77,7 +77,7 @@ def main(options: Sequence[str], run: Run = pip_audit, say: Callable[[str], None
             first = _read(run(["--requirement", probe.name, "--no-deps", "--disable-pip", *options]))
         if all(one.skip_reason for one in first.dependencies):
             raise Unanswered(next(one.skip_reason for one in first.dependencies))
-        report = _read(run(["--local", "--skip-editable", *options]))
+        report = _read(run(["--skip-editable", *options]))
     except Unanswered as why:
         say(f"audit: NOT AUDITED, known vulnerabilities could not be had: {why}")
         return 0
