@@ -1,13 +1,17 @@
-"""Whoever has left, was removed or banned sees nothing that came later, by whatever way they look for it."""
+"""Whoever has left, was removed, banned or blocked sees nothing that came later, by whatever way they look for it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from chatd.errors import Forbidden
+from chatd.handlers.presence import PresenceNotice
+from chatd.handlers.typing import TypingStarted
+from chatd.state.ids import direct
 from chatd.wire.events import EphemeralEvent
 from tests.kit.groups import act
-from tests.kit.standings import DECLARED, FORMER, HEART, Standings, by_http
+from tests.kit.standings import DECLARED, FORMER, HEART, Couples, Standings, by_http
 
 LATER = "zebra"
 """Stands in everything that is said once they have gone."""
@@ -97,3 +101,25 @@ def test_what_is_open_and_what_comes_back_hears_nothing_more(how: str) -> None:
             assert max(seqs, default=last) == last
             assert LATER not in str(events)
         back.hang_up()
+
+
+@pytest.mark.parametrize(("who", "other"), [("ann", "bea"), ("bea", "ann")], ids=["who blocks", "who is blocked"])
+def test_two_of_whom_one_blocks_the_other_hear_nothing_more_of_each_other(who: str, other: str) -> None:
+    """But that the other is offline, as far as they may know."""
+    world = Couples()
+    speaks, hears = world.chat.connect(who), world.chat.connect(other)
+    hears.ask("presence.subscribe", users=[who])
+    together = direct(who, other)
+    speaks.ask("typing.start", conversation=together)
+    assert hears.of(TypingStarted)
+    world.do("ann", "user.block", user="bea")
+    hears.got.clear()
+    for name, fields in (("typing.start", {}), ("message.send", {"client_id": "later", "text": LATER})):
+        with pytest.raises(Forbidden):
+            speaks.ask(name, conversation=together, **fields)
+    speaks.ask("read", conversation=together, seq=2)
+    speaks.ask("ack", conversation=together, seq=2)
+    speaks.ask("presence.set", status="away")
+    world.chat.pass_time(5)
+    told = [event for event in hears.got if not (isinstance(event, PresenceNotice) and event.status == "offline")]
+    assert told == []
