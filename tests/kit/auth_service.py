@@ -200,7 +200,7 @@ def _handler(auth: ProductAuth) -> type[BaseHTTPRequestHandler]:
 def certificate(folder: Path, ca_file: Path, names: tuple[str, ...]) -> Path:
     """A certificate of an authority that is known to nobody else; its file holds the key too."""
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority of the tests")])
+    ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"an authority of {folder.name}"[:64])])
     start = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
     end = start + datetime.timedelta(days=36500)
     ca = (
