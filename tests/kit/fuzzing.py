@@ -33,6 +33,9 @@ CLOSES = frozenset({1000, 1002, 1003, 1007, 1008, 1009, 4500})
 REVOKING = frozenset({"device.end", "device.end_others", "token.revoke"})
 """Left out: nobody would be let in afterwards."""
 
+LIFETIME_S = 7 * 86_400.0
+"""Of tokens: for as long as anybody lets it run."""
+
 _STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
 
 
@@ -124,9 +127,14 @@ def _frames(draw: st.DrawFn) -> bytes:
     )
 
 
+def _target(path: str) -> bytes:
+    """A route with something in the place of each field."""
+    return re.sub(r"\{\w+\}", str(UUID(int=1)), path.replace("{seq}", "1")).encode()
+
+
 _METHODS = [b"GET", b"POST", b"POST", b"PUT", b"OPTIONS", b"TRACE", b"CONNECT", b"get", b"G\x00T", b"", b"A" * 300]
 _TARGETS = [
-    *sorted({one.route.path.encode() for one in DECLARATIONS if one.name not in REVOKING}),
+    *sorted({_target(one.route.path) for one in DECLARATIONS if one.name not in REVOKING}),
     *(b"/v1/ws", b"/", b"*", b"//", b"/v1/../v1/ping", b"/%00", b"/v1/ping?a=%ff", b"http://x/v1/ping", b"/\xff", b"x"),
 ]
 _VERSIONS = [b"HTTP/1.1"] * 9 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1", b""]
@@ -197,8 +205,8 @@ class Target:
 
     def __init__(self, server: Server, auth: AuthService) -> None:
         self._server = server
-        self.token = auth.token("mallory")
-        self._bystander = Client(server.url, auth.token("alice"))
+        self.token = auth.token("mallory", lifetime=LIFETIME_S)
+        self._bystander = Client(server.url, auth.token("alice", lifetime=LIFETIME_S))
         self._seen = server.log_file.stat().st_size
 
     def close(self) -> None:
@@ -217,7 +225,11 @@ class Target:
             raise Finding(attack, what)
 
     def _attacked(self, attack: Attack) -> bytes:
-        with self._connection(attack.kind) as raw:
+        try:
+            raw = self._connection(attack.kind)
+        except (AssertionError, EOFError, OSError) as error:
+            raise Finding(attack, f"nobody is let in any more: {error!r}") from error
+        with raw:
             with suppress(ConnectionError):
                 for segment in attack.segments:
                     raw.send(segment)
