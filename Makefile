@@ -10,7 +10,7 @@ DECLARED := setup.cfg pyproject.toml
 # Much of the tests' time goes into waiting for servers to start, so two files are run at a time.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test lint format bench docs clean
+.PHONY: run test lint format bench fuzz docs clean
 
 run: $(VENV)/run-installed
 	$(BIN)/twistd --nodaemon --pidfile= chatd --dev $(ARGS)
@@ -24,6 +24,7 @@ lint: $(VENV)/test-installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m chatd.edge.descriptions --check
+	$(BIN)/python -m tests.audit
 
 format: $(VENV)/test-installed
 	$(BIN)/ruff format .
@@ -32,6 +33,9 @@ format: $(VENV)/test-installed
 
 bench: $(VENV)/test-installed
 	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/test-installed
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: $(VENV)/docs-installed
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html

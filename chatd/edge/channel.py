@@ -200,7 +200,7 @@ class ChatChannel(HTTPChannel):
     def refuse(self, error: ChatdError) -> None:
         """Say why, and close: what follows on this connection cannot be made sense of, or is not wanted."""
         if self.phase is not Phase.CLOSING:
-            self.transport.write(problems.last_response(error))
+            self.transport.write(problems.last_response(error, self.site.common_headers(self.isSecure())))
             self.loseConnection()
 
     def go_away(self) -> None:

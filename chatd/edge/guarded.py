@@ -7,7 +7,8 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 
-from chatd.errors import CloseCode
+from chatd.edge import problems
+from chatd.errors import CloseCode, Internal, Malformed
 
 MAX_FRAGMENTS = 4096
 """Frames of one message. Empty ones count for nothing in its size, and yet Autobahn keeps each."""
@@ -19,6 +20,7 @@ class GuardedProtocol(WebSocketServerProtocol):
     - A message in more than ``MAX_FRAGMENTS`` frames is answered with 1008.
     - Of the pings of a peer that does not read, only the latest is answered, when it reads again (RFC 6455,
       section 5.5.3); the pongs would pile up here.
+    - What is no handshake is told so in chatd's words; Autobahn would quote it in the status line of an answer.
     - A close frame that breaks the rules is answered with 1002 or 1007; Autobahn resets the connection before its
       answer has left.
 
@@ -31,6 +33,13 @@ class GuardedProtocol(WebSocketServerProtocol):
     _fragments = 0
     _unanswered: bytes | None = None
     _closing_since: float | None = None
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: object = None) -> None:
+        """Autobahn finds the handshake wanting, or cannot take it."""
+        self.wasNotCleanReason = reason
+        error = Malformed("This is no well-formed WebSocket handshake.") if code < 500 else Internal()
+        self.sendData(problems.last_response(error))
+        self.dropConnection(abort=False)
 
     def onOpen(self) -> None:
         """The WebSocket is open: from now on the transport says whether the peer reads."""

@@ -10,7 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+
+from chatd.edge.operator import OperatorSite
 
 OK = "ok"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -64,15 +65,11 @@ class MetricsResource(Resource):
     def render_GET(self, request: Request) -> bytes:
         """The figures, at whatever path they are asked for."""
         request.responseHeaders.setRawHeaders(b"Content-Type", [CONTENT_TYPE_LATEST.encode()])
-        request.responseHeaders.removeHeader(b"Server")
         return self._metrics.exposition()
 
 
-class MetricsSite(Site):
-    """Serves the figures and nothing else, without an access log: the reactor's time is no time of day."""
+class MetricsSite(OperatorSite):
+    """Serves the figures and nothing else."""
 
     def __init__(self, metrics: Metrics, reactor: IReactorTime) -> None:
-        super().__init__(MetricsResource(metrics), reactor=reactor)  # type: ignore[no-untyped-call] # Twisted's
-
-    def log(self, request: Request) -> None:
-        """Figures are asked for every few seconds."""
+        super().__init__(MetricsResource(metrics), reactor)

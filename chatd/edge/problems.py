@@ -5,6 +5,7 @@ from math import ceil
 
 import msgspec
 
+from chatd.edge.headers import COMMON, Headers
 from chatd.errors import ChatdError
 from chatd.wire.codec import ErrorBody, error_body
 
@@ -47,18 +48,14 @@ def headers(error: ChatdError) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def last_response(error: ChatdError) -> bytes:
+def last_response(error: ChatdError, common: Headers = COMMON) -> bytes:
     """A whole response to what is no request, after which the connection is closed."""
     content = body(error)
     lines = [
         b"HTTP/1.1 %d %b" % (error.status, HTTPStatus(error.status).phrase.encode()),
         *(b"%b: %b" % header for header in headers(error)),
-        *(b"%b: %b" % header for header in COMMON_HEADERS),
+        *(b"%b: %b" % header for header in common),
         b"Content-Length: %d" % len(content),
         b"Connection: close",
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n" + content
-
-
-COMMON_HEADERS = ((b"Cache-Control", b"no-store"), (b"X-Content-Type-Options", b"nosniff"))
-"""On every response: what is said to one person is kept by no cache, and no browser guesses what it is."""

@@ -4,7 +4,7 @@
 # mypy: allow-untyped-calls
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -54,7 +54,8 @@ class ChatRequest(Request):
             super().handleContentChunk(data)
 
     def parseCookies(self) -> None:
-        """Nothing here depends on cookies, so that no other site can use them."""
+        """Browsers send cookies wherever any page bids them. Nobody here ever sees one: it proves nothing."""
+        self.requestHeaders.removeHeader(b"Cookie")
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The whole request has come. Twisted would read forms here, of any number of parts."""
@@ -67,7 +68,7 @@ class ChatRequest(Request):
     def process(self) -> None:
         self.site = self.channel.site
         self.set_header(b"Date", datetimeToString())
-        for name, value in problems.COMMON_HEADERS:
+        for name, value in self.site.common_headers(self.isSecure()):
             self.set_header(name, value)
         given = self.requestHeaders.getRawHeaders(HEADER, []) if self.channel.peer.proxy else []
         self.id = request_id(given)
@@ -89,6 +90,11 @@ class ChatRequest(Request):
     def secure(self) -> bool:
         """Whether the client came over TLS, ended here or at a proxy in front."""
         return self.site.gateway.settings.behind_proxy or self.isSecure()
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; of one that is given more than once, all of them, which then is none that holds."""
+        values: Any = self.requestHeaders.getRawHeaders(name)
+        return None if values is None else b", ".join(values).decode("latin-1")
 
     # -- as it is answered --
 

@@ -7,7 +7,6 @@ and JSON body. The reply is the WebSocket's without ``id`` and ``type``: the res
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -16,6 +15,7 @@ from werkzeug.exceptions import MethodNotAllowed as NoSuchMethod
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import Map, Rule
 
+from chatd.edge import cors
 from chatd.edge.arguments import Arguments
 from chatd.edge.gateway import Gateway, RequestCaller
 from chatd.edge.handshake import bearer_token, device_name
@@ -24,20 +24,17 @@ from chatd.edge.reading import JSON
 from chatd.edge.request import ChatRequest
 from chatd.errors import (
     ChatdError,
-    Forbidden,
     Invalid,
     MethodNotAllowed,
     NotFound,
     Unauthorized,
     UnsupportedMediaType,
 )
-from chatd.security.origins import origin_allowed
 from chatd.wire.commands import Command, Declaration, Reply
 
 log = Logger()
 
 _TAG = b'{"type":"ok"'
-_PREFLIGHT_SECONDS = b"600"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +61,7 @@ class RestResource:
 
     async def _answer(self, request: ChatRequest) -> None:
         try:
-            self._check_origin(request)
+            cors.admit(request, self._gateway.settings.origins.allowed)
             if request.method == b"OPTIONS":
                 self._tell_methods(request)
                 return
@@ -105,36 +102,20 @@ class RestResource:
             raise NotFound
         allowed = self._allowed(path)
         request.set_header(b"Allow", allowed)
-        if request.requestHeaders.hasHeader(b"Access-Control-Request-Method"):
-            request.set_header(b"Access-Control-Allow-Methods", allowed)
-            request.set_header(b"Access-Control-Allow-Headers", b"Authorization, Content-Type, Chatd-Device")
-            request.set_header(b"Access-Control-Max-Age", _PREFLIGHT_SECONDS)
+        cors.tell_preflight(request, allowed)
         request.empty(HTTPStatus.NO_CONTENT)
 
     # -- who asks --
 
-    def _check_origin(self, request: ChatRequest) -> None:
-        """Refuse pages that may not ask; let the others read the answer (the Fetch standard's CORS protocol)."""
-        origin = _header(request, b"Origin")
-        if origin is None:
-            return
-        if not origin_allowed(
-            origin, _header(request, b"Host") or "", request.secure, self._gateway.settings.origins.allowed
-        ):
-            raise Forbidden("Pages of this origin may not connect.")
-        request.set_header(b"Access-Control-Allow-Origin", origin.encode())
-        request.set_header(b"Access-Control-Expose-Headers", b"Retry-After, WWW-Authenticate, X-Request-Id")
-        request.set_header(b"Vary", b"Origin")
-
     async def _caller(self, request: ChatRequest) -> RequestCaller:
-        token = bearer_token(_header(request, b"Authorization"))
+        token = bearer_token(request.header(b"Authorization"))
         if token is None:
             raise Unauthorized
-        device = device_name(_header(request, b"Chatd-Device"))
+        device = device_name(request.header(b"Chatd-Device"))
         socket = request.channel.socket
         claims = await self._gateway.verifier.verify(token, device)
         socket.authenticated()
-        acting = on_behalf_of(claims, _header(request, HEADER))
+        acting = on_behalf_of(claims, request.header(HEADER))
         if acting is claims:
             self._gateway.arrived(claims, device)
         else:
@@ -163,16 +144,10 @@ def _command(request: ChatRequest, endpoint: Endpoint, path: dict[str, str]) -> 
         return endpoint.arguments.from_query(path, request.query)
     if request.query:
         raise Invalid("A POST has no query: its fields stand in path and body.")
-    media_type, _, _ = (_header(request, b"Content-Type") or "").partition(";")
+    media_type, _, _ = (request.header(b"Content-Type") or "").partition(";")
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
     return endpoint.arguments.from_body(path, request.body)
-
-
-def _header(request: ChatRequest, name: bytes) -> str | None:
-    """A header's value; of one that is given more than once, all of them, which then is none that holds."""
-    values: Any = request.requestHeaders.getRawHeaders(name)
-    return None if values is None else b", ".join(values).decode("latin-1")
 
 
 def _ascii(text: bytes) -> str:

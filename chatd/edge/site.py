@@ -12,6 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from chatd.edge.asyncapi import asyncapi
 from chatd.edge.channel import ChatChannel, Phase
 from chatd.edge.gateway import Gateway
+from chatd.edge.headers import COMMON, Headers, over_tls
 from chatd.edge.health import Health, Readiness
 from chatd.edge.openapi import openapi
 from chatd.edge.reading import Document
@@ -81,6 +82,7 @@ class ChatSite(Site):
         self.channels: set[ChatChannel] = set()
         self.closing = False
         self._jitter = jitter
+        self._over_tls = over_tls(gateway.settings.tls.hsts_seconds)
         timeouts = gateway.settings.timeouts
         self.deadlines = {
             Phase.ACCEPTED: timeouts.handshake,
@@ -94,6 +96,10 @@ class ChatSite(Site):
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only: Twisted would add HTTP/2 as soon as its libraries are there, which none of this is for."""
         return [b"http/1.1"]
+
+    def common_headers(self, secure: bool) -> Headers:
+        """What every answer has on a connection that has TLS, or that a proxy has passed on which ends it."""
+        return self._over_tls if secure or self.gateway.settings.behind_proxy else COMMON
 
     def startFactory(self) -> None:
         """There is no access log file to open."""

@@ -12,6 +12,9 @@ from chatd.edge.request import ChatRequest
 from chatd.edge.sockets import Socket
 from chatd.errors import ChatdError, Invalid, Overloaded, UpgradeRequired
 
+VERSION = "13"
+"""RFC 6455, section 4.2.2: other versions are told of this one."""
+
 _SEPARATORS = re.compile(rb"[\s,]+")
 
 
@@ -58,6 +61,9 @@ class UpgradeResource:
                 raise UpgradeRequired
             if request.body:
                 raise Invalid("A WebSocket handshake has no body.")
+            if request.header(b"Sec-WebSocket-Version") != VERSION:
+                request.set_header(b"Sec-WebSocket-Version", VERSION.encode())
+                raise UpgradeRequired(f"chatd speaks version {VERSION} of WebSocket.")
             headers = _headers(request)
             offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
             handshake = await self._factory.shake_hands(headers, offered, request.secure)

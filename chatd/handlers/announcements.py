@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
-from chatd.handlers.access import check_mentions
+from chatd.handlers.access import Access, check_mentions
 from chatd.handlers.caller import Caller
 from chatd.handlers.group_changes import ordered_by_group
 from chatd.handlers.group_readers import GroupReaders
@@ -20,7 +20,6 @@ from chatd.interfaces.log import ILog
 from chatd.records.reading import MustRead
 from chatd.records.rosters import Roster
 from chatd.state.authors import Authors
-from chatd.state.directory import Directory
 from chatd.wire.commands import Command, Done, Reply, Route, command
 from chatd.wire.events import EphemeralEvent
 from chatd.wire.types import ClientId, ConversationId, Mentions, Metadata, Place, Text, UserId
@@ -96,7 +95,7 @@ class Announcements:
         log: ILog,
         store: IAnnouncementStore,
         readers: GroupReaders,
-        directory: Directory,
+        access: Access,
         authors: Authors,
         bus: IBus,
         now: Callable[[], datetime],
@@ -106,7 +105,7 @@ class Announcements:
         self._log = log
         self._store = store
         self._readers = readers
-        self._directory = directory
+        self._access = access
         self._authors = authors
         self._bus = bus
         self._now = now
@@ -139,7 +138,7 @@ class Announcements:
             author=caller.user,
             client_id=post.client_id,
             key=await self._authors.writing(caller.user),
-            roster=await self._directory.roster(post.conversation),
+            roster=await self._access.roster(post.conversation, caller.user),
             decide=partial(_may_announce, caller.user, self._now(), mentions),
             effects=(MustRead(),) if post.must_read else (),
             mentions=mentions,

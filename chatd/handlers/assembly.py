@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
+from chatd.handlers.access import Access
 from chatd.handlers.announcements import Announcements
 from chatd.handlers.conversations import Conversations
 from chatd.handlers.devices import Devices
@@ -110,15 +111,16 @@ def assemble(parts: Parts) -> tuple[object, ...]:
     """One instance of each class in :data:`~chatd.handlers.catalogue.HANDLERS`."""
     stores, directory, authors, reader = parts.stores, parts.directory, parts.authors, parts.reader
     sizes = Sizes(parts.limits.max_text_chars, parts.limits.max_metadata_bytes)
+    access = Access(directory, stores.conversations)
     opening = Opening(stores.conversations, directory, authors, parts.bus, parts.relations)
-    messages = Messages(parts.log, directory, opening, authors, parts.now, sizes=sizes)
+    messages = Messages(parts.log, access, opening, authors, parts.now, sizes=sizes)
     parts.exchange.listen(RosterChanged, directory.heed)
     return (
         messages,
         Revisions(
             parts.log,
             stores.log,
-            directory,
+            access,
             authors,
             reader,
             parts.now,
@@ -131,7 +133,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             parts.log,
             stores.log,
             stores.reactions,
-            directory,
+            access,
             authors,
             reader,
             parts.now,
@@ -139,7 +141,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             max_all=parts.limits.max_emojis,
         ),
         Hidden(parts.log, stores.log, authors),
-        History(directory, reader, Tallies(stores.reactions, reader)),
+        History(access, reader, Tallies(stores.reactions, reader)),
         Conversations(
             stores.reading,
             parts.relations,
@@ -152,6 +154,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             stores.reading,
             stores.log,
             directory,
+            access,
             parts.relations,
             parts.bus,
             large_group=parts.limits.large_group,
@@ -175,14 +178,14 @@ def assemble(parts: Parts) -> tuple[object, ...]:
         TokenHandlers(
             parts.log, parts.token_reader, authors, parts.bus, parts.now, kept_seconds=parts.tokens.max_lifetime
         ),
-        _typing(parts),
+        _typing(parts, access),
         _presence(parts),
-        Searching(stores.search, directory, authors, reader, enabled=parts.search.enabled),
-        *_groups(parts, sizes),
+        Searching(stores.search, access, authors, reader, enabled=parts.search.enabled),
+        *_groups(parts, access, sizes),
     )
 
 
-def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
+def _groups(parts: Parts, access: Access, sizes: Sizes) -> tuple[object, ...]:
     """The handlers of groups, which share how they write and how they read."""
     stores, limits = parts.stores, parts.groups
     profiles, readers = GroupProfiles(stores.log, parts.reader), GroupReaders(stores.groups, parts.now)
@@ -191,6 +194,7 @@ def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
         stores.log,
         stores.groups,
         parts.directory,
+        access,
         parts.authors,
         parts.relations,
         profiles,
@@ -206,7 +210,7 @@ def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
             parts.log,
             stores.announcements,
             readers,
-            parts.directory,
+            access,
             parts.authors,
             parts.bus,
             parts.now,
@@ -215,9 +219,9 @@ def _groups(parts: Parts, sizes: Sizes) -> tuple[object, ...]:
     )
 
 
-def _typing(parts: Parts) -> Typing:
+def _typing(parts: Parts, access: Access) -> Typing:
     typing = Typing(
-        parts.directory,
+        access,
         parts.relations,
         parts.bus,
         parts.now,

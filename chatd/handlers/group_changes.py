@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from chatd.errors import ChatdError, Forbidden, NotFound
+from chatd.handlers.access import Access, check_present
 from chatd.handlers.caller import Caller
 from chatd.handlers.group_notices import CONVERSATION_JOINED, MembershipContent
 from chatd.handlers.group_profiles import GroupProfile, GroupProfiles
@@ -62,6 +63,7 @@ class GroupChanges:
         store: ILogStore,
         groups: IGroupStore,
         directory: Directory,
+        access: Access,
         authors: Authors,
         relations: IRelations,
         profiles: GroupProfiles,
@@ -71,13 +73,18 @@ class GroupChanges:
         self._store = store
         self._groups = groups
         self._directory = directory
+        self._access = access
         self._authors = authors
         self._relations = relations
         self._profiles = profiles
         self.now = now
 
-    async def roster(self, conversation: str) -> Roster:
-        """The roster as far as this worker knows; raises NotFound where there is no such conversation."""
+    async def roster(self, conversation: str, user: str) -> Roster:
+        """The roster as far as this worker knows; raises NotFound for whoever never stood to the group in any way."""
+        return await self._access.roster(conversation, user)
+
+    async def door(self, conversation: str) -> Roster:
+        """The roster, for whoever asks to be let in; raises NotFound where there is no such conversation."""
         return await self._directory.roster(conversation)
 
     def forget(self, conversation: str) -> None:
@@ -99,8 +106,10 @@ class GroupChanges:
         To whom the group is not there nothing is told of the others.
         """
         group = await self._groups.group(conversation, user)
-        if group is None or group.membership is None or group.membership.standing != "member":
-            return NotFound()
+        try:
+            check_present(None if group is None else group.membership)
+        except NotFound as absent:
+            return absent
         return await self.refusal(user, others)
 
     async def refusal(self, user: str, others: Iterable[str]) -> Forbidden | None:
@@ -122,9 +131,13 @@ class GroupChanges:
         *,
         notices: Iterable[Notice] = (),
         refusal: ChatdError | None = None,
+        roster: Roster | None = None,
         **more: Any,
     ) -> Awaitable[Changed]:
-        """Hand on a change that stands in the group's log. A ``refusal`` is raised unless it was made before."""
+        """Hand on a change that stands in the group's log. A ``refusal`` is raised unless it was made before.
+
+        ``roster`` is that of the ``door``, for whoever comes in by it.
+        """
         key = await self.key(caller.user)
         change = draft(
             kind,
@@ -132,7 +145,7 @@ class GroupChanges:
             author=caller.user,
             client_id=ask.client_id,
             key=key,
-            roster=await self.roster(ask.conversation),
+            roster=roster or await self.roster(ask.conversation, caller.user),
             decide=decide,
             notices=noticed(caller, ask.client_id, key, notices),
             **more,
@@ -150,12 +163,15 @@ class GroupChanges:
         others: Iterable[str],
         told: Content | None = None,
         refusal: ChatdError | None = None,
+        roster: Roster | None = None,
         **more: Any,
     ) -> Awaitable[Changed]:
         """Hand on a change of the group's roster that stands in the caller's event queue.
 
-        It stands in the queues of ``others`` too: with the same content, unless they are ``told`` more.
+        It stands in the queues of ``others`` too: with the same content, unless they are ``told`` more. ``roster`` is
+        as for ``in_group``.
         """
+        roster = roster or await self.roster(ask.conversation, caller.user)
         notices = [Notice(user=user, kind=kind, content=told or content) for user in others]
         key = await self.key(caller.user)
         change = draft(
@@ -166,7 +182,7 @@ class GroupChanges:
             key=key,
             roster=queue_roster(caller.user),
             begins=True,
-            elsewhere=(Elsewhere(roster=await self.roster(ask.conversation), decide=decide),),
+            elsewhere=(Elsewhere(roster=roster, decide=decide),),
             notices=noticed(caller, ask.client_id, key, notices),
             **more,
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from chatd.errors import NotFound
+from chatd.handlers.access import check_present
 from chatd.handlers.rights import Action, check_role
 from chatd.interfaces.conversations import IGroupStore
 from chatd.records.base import Record
@@ -27,9 +28,9 @@ class GroupReaders:
     async def group(self, conversation: str, user: str, action: Action | None = None) -> Group:
         """A group that ``user`` is a member of and may do this in; raises NotFound or Forbidden."""
         group = await self._store.group(conversation, user)
-        membership = None if group is None else group.membership
-        if group is None or membership is None or membership.standing != "member":
+        if group is None:
             raise NotFound
+        membership = check_present(group.membership)
         if action is not None:
             check_role(action, group.rules, membership.role)
         return group

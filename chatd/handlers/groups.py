@@ -251,7 +251,7 @@ class Groups:
         self, caller: Caller, update: UpdateGroup, given: dict[str, str], rules: dict[str, str]
     ) -> Changed:
         """Put the update together with what stands; refused as _Overtaken where that changes meanwhile."""
-        roster, key = await self._changes.roster(update.conversation), await self._changes.key(caller.user)
+        roster, key = await self._changes.roster(update.conversation, caller.user), await self._changes.key(caller.user)
         profile = await self._profiles.one(update.conversation, roster.profile)
         shown = {"title": profile.title, "description": profile.description, "picture": profile.picture}
         before = GroupContent(**shown, rules=GroupRules(**asdict(roster.rules)))

@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from chatd.errors import Invalid, NotFound
+from chatd.handlers.access import Access
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Reader
 from chatd.handlers.messages import MessageContent, MessageId, PageSize
 from chatd.handlers.tallies import ReactionCount, Tallies
 from chatd.records.logs import KeptMessage, Page
 from chatd.records.reactions import Tally
-from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import MAX_INTEGER, ConversationId, Mentions, Metadata, Place, Seq, UserId
@@ -110,8 +110,8 @@ def _one_page_at_a_time(caller: Caller, ask: GetHistory | Thread | Pins) -> str:
 class History:
     """The commands that read messages."""
 
-    def __init__(self, directory: Directory, reader: Reader, tallies: Tallies) -> None:
-        self._directory = directory
+    def __init__(self, access: Access, reader: Reader, tallies: Tallies) -> None:
+        self._access = access
         self._reader = reader
         self._tallies = tallies
 
@@ -131,7 +131,7 @@ class History:
         """
         if sum(end is not None for end in (ask.before, ask.after, ask.around)) > 1:
             raise Invalid("Give at most one of `before`, `after` and `around`.")
-        await self._directory.check_reader(ask.conversation, caller.user)
+        await self._access.check_reader(ask.conversation, caller.user)
         read = partial(self._read, caller, ask.conversation)
         if ask.around is not None:
             half = ask.limit // 2
@@ -169,7 +169,7 @@ class History:
     )
     async def thread(self, caller: Caller, ask: Thread) -> MessageList:
         """Read the replies to a message, and the replies to those."""
-        await self._directory.check_reader(ask.conversation, caller.user)
+        await self._access.check_reader(ask.conversation, caller.user)
         return await self._list(caller, ask, thread=ask.seq)
 
     @command(
@@ -181,7 +181,7 @@ class History:
     )
     async def pins(self, caller: Caller, ask: Pins) -> MessageList:
         """Read what is pinned."""
-        await self._directory.check_reader(ask.conversation, caller.user)
+        await self._access.check_reader(ask.conversation, caller.user)
         return await self._list(caller, ask, pinned=True)
 
     async def _list(

@@ -126,6 +126,8 @@ class Invitations:
         to. The invitation stands in the event queues of both, not in the group's log, and lapses after a time that is a
         setting of the server. The reply tells the place in the caller's own queue.
         """
+        # First: strangers learn nothing of a group, not even by how long they wait.
+        await self._changes.roster(invite.conversation, caller.user)
         now = self._changes.now()
         expires_at = now + timedelta(seconds=self._limits.invitation_seconds)
         refusal = await self._changes.bringing(invite.conversation, caller.user, [invite.user])

@@ -30,6 +30,7 @@ from chatd.handlers.messages import PageSize
 from chatd.handlers.revisions import Changed
 from chatd.handlers.rights import Action, allows
 from chatd.interfaces.conversations import IGroupStore
+from chatd.records.rosters import Group, Roster
 from chatd.settings.model import Groups as GroupLimits
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import NO_NUL, ClientId, ConversationId, Seq, UserId
@@ -135,25 +136,22 @@ class Joining:
         told of a request in their event queues.
         """
         group = await self._store.group(request.conversation, caller.user)
-        if group is None:
+        if group is None or (group.membership is None and not _has_a_door(group)):
             raise NotFound
+        roster = await self._changes.door(request.conversation)
         asked = _Asked(command="join.request", conversation=request.conversation, text=request.text)
         if group.rules.joining == "open":
             decide = partial(rosters.joined, caller.user, self._limits)
-            changed = await self._changes.in_group(caller, request, JOINED, NoContent(), decide, asked=asked)
+            changed = await self._changes.in_group(
+                caller, request, JOINED, NoContent(), decide, roster=roster, asked=asked
+            )
         else:
             content = RequestContent(group=request.conversation, user=caller.user, text=request.text)
             decide = partial(rosters.asking, caller.user, self._changes.now(), self._limits)
-            deciders = await self._deciders(request.conversation)
             changed = await self._changes.beside(
-                caller, request, REQUESTED, content, decide, others=deciders, asked=asked
+                caller, request, REQUESTED, content, decide, others=_deciders(roster), roster=roster, asked=asked
             )
         return _outcome(request.conversation, changed)
-
-    async def _deciders(self, group: str) -> list[str]:
-        """Those who decide on requests, as far as this worker knows them."""
-        roster = await self._changes.roster(group)
-        return [user for user, one in roster.members.items() if allows(Action.ADMIT, roster.rules, one.role)]
 
     @command(
         CancelRequest,
@@ -168,9 +166,9 @@ class Joining:
     async def cancel(self, caller: Caller, cancel: CancelRequest) -> Awaitable[Changed]:
         """Take a request of one's own back."""
         content = AskContent(group=cancel.conversation, user=caller.user)
-        deciders = await self._deciders(cancel.conversation)
+        others = _deciders(await self._changes.roster(cancel.conversation, caller.user))
         decide = partial(rosters.withdrawn, caller.user)
-        return await self._changes.beside(caller, cancel, CANCELLED, content, decide, others=deciders)
+        return await self._changes.beside(caller, cancel, CANCELLED, content, decide, others=others)
 
     @command(
         ApproveRequest,
@@ -184,6 +182,8 @@ class Joining:
     )
     async def approve(self, caller: Caller, approve: ApproveRequest) -> Awaitable[Changed]:
         """Let somebody in who has asked."""
+        # First: strangers learn nothing of a group, not even by how long they wait.
+        await self._changes.roster(approve.conversation, caller.user)
         profile = await self._changes.profile(approve.conversation, caller.user)
         return await self._changes.in_group(
             caller,
@@ -222,6 +222,16 @@ class Joining:
         page = await self._readers.people(ask.conversation, "asking", ask.after, ask.limit)
         found = [PendingRequest(user=one.user, requested_at=one.at) for one in page.people]
         return RequestPage(requests=found, next=page.next)
+
+
+def _has_a_door(group: Group) -> bool:
+    """Whether strangers may knock: to them every other group is as if it were not there."""
+    return group.rules.joining != "invitation" and not group.closed
+
+
+def _deciders(roster: Roster) -> list[str]:
+    """Those who decide on requests, as far as this worker knows them."""
+    return [user for user, one in roster.members.items() if allows(Action.ADMIT, roster.rules, one.role)]
 
 
 async def _outcome(group: str, changed: Awaitable[Changed]) -> JoinOutcome:

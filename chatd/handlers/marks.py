@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from chatd.errors import Invalid, NotFound
+from chatd.handlers.access import Access
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import PageSize
 from chatd.handlers.seen import seen
@@ -94,6 +95,7 @@ class Marks:
         reading: IReadingStore,
         log: ILogStore,
         directory: Directory,
+        access: Access,
         relations: IRelations,
         bus: IBus,
         *,
@@ -103,6 +105,7 @@ class Marks:
         self._reading = reading
         self._log = log
         self._directory = directory
+        self._access = access
         self._relations = relations
         self._bus = bus
         self._large_group = large_group
@@ -122,7 +125,7 @@ class Marks:
         accepted for uniformity. The other members are told when any device of the caller has been reached further,
         unless the group is large.
         """
-        await self._directory.check_reader(ack.conversation, caller.user)
+        await self._access.check_reader(ack.conversation, caller.user)
         moved = await self._conversations.acknowledge(
             Ack(user=caller.user, device=caller.device, conversation=ack.conversation, seq=ack.seq)
         )
@@ -175,7 +178,7 @@ class Marks:
     )
     async def receipts(self, caller: Caller, ask: GetReceipts) -> ReceiptPage:
         """Read how many members a message has reached, and how many have read it; by name unless the group is large."""
-        roster = await self._directory.shared(ask.conversation, caller.user)
+        roster = await self._access.shared(ask.conversation, caller.user)
         message = await seen(self._log, caller.user, ask.conversation, ask.seq)
         if message is None:
             raise NotFound

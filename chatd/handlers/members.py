@@ -121,7 +121,7 @@ class Members:
         Nobody is added who is banned, or whom the caller may not write to.
         """
         users = list(dict.fromkeys(add.users))
-        roster = await self._changes.roster(add.conversation)
+        roster = await self._changes.roster(add.conversation, caller.user)
         new = [user for user in users if user not in roster.members]
         refusal = await self._changes.bringing(add.conversation, caller.user, users)
         profile = await self._changes.profile(add.conversation, caller.user)

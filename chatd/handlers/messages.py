@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
-from chatd.handlers.access import check_mentions, check_sees, check_unblocked
+from chatd.handlers.access import Access, check_mentions, check_sees, check_unblocked
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, draft
 from chatd.handlers.opening import ConversationCreated, Opening
@@ -18,7 +18,6 @@ from chatd.interfaces.log import ILog
 from chatd.records.logs import Appended, Entry
 from chatd.records.rosters import Decide, Roster
 from chatd.state.authors import Authors
-from chatd.state.directory import Directory
 from chatd.state.ids import direct, message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
@@ -164,7 +163,7 @@ class Messages:
     def __init__(
         self,
         log: ILog,
-        directory: Directory,
+        access: Access,
         opening: Opening,
         authors: Authors,
         now: Callable[[], datetime],
@@ -172,7 +171,7 @@ class Messages:
         sizes: Sizes,
     ) -> None:
         self._log = log
-        self._directory = directory
+        self._access = access
         self._opening = opening
         self._authors = authors
         self._now = now
@@ -240,4 +239,4 @@ class Messages:
     async def _roster(self, caller: Caller, send: Send) -> Roster:
         if send.to is not None:
             return await self._opening.direct(caller.user, send.to)
-        return await self._directory.roster(str(send.conversation))
+        return await self._access.roster(str(send.conversation), caller.user)

@@ -115,7 +115,7 @@ class Moderation:
         """
         if ban.user == caller.user:
             raise Invalid("`user` is yourself: use `member.leave`.")
-        roster = await self._changes.roster(ban.conversation)
+        roster = await self._changes.roster(ban.conversation, caller.user)
         parting = PartingContent(group=ban.conversation, reason="banned")
         leaving = [Notice(user=ban.user, kind=CONVERSATION_LEFT, content=parting)] if ban.user in roster.members else []
         return await self._changes.in_group(

@@ -130,6 +130,7 @@ class Profiles:
         self._relations = relations
         self._sizes = sizes
         self._kept: Kept[Profile | None] = Kept(self._read, clock=clock, seconds=KEPT_SECONDS, capacity=capacity)
+        self._hidden: Kept[None] = Kept(self._pass_over, clock=clock, seconds=KEPT_SECONDS, capacity=capacity)
         exchange.listen(ProfilesChanged, lambda changed: self._kept.forget(changed.users))
 
     @command(
@@ -189,7 +190,13 @@ class Profiles:
         hidden = await self._relations.blockers(caller.user)
         users = [user for user in dict.fromkeys(ask.users) if user not in hidden]
         found = await self._kept.get(users)
+        await self._hidden.get(user for user in ask.users if user in hidden)
         return ProfileList(profiles=[profile for user in users if (profile := found[user]) is not None])
+
+    async def _pass_over(self, users: Sequence[str]) -> Mapping[str, None]:
+        """Look for profiles that are not shown: that takes as long as to look for some that are not there."""
+        await self._store.profiles(users)
+        return dict.fromkeys(users)
 
     async def _read(self, users: Sequence[str]) -> Mapping[str, Profile | None]:
         entries = await self._store.profiles(users)

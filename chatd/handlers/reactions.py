@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, Unchanged
-from chatd.handlers.access import check_sees, check_unblocked
+from chatd.handlers.access import Access, check_sees, check_unblocked
 from chatd.handlers.caller import Caller
 from chatd.handlers.emojis import check_emoji, mark_of
 from chatd.handlers.kinds import Content, Kind, Reader, draft
@@ -21,7 +21,6 @@ from chatd.records.logs import Entry, MessageState, Revision
 from chatd.records.reactions import CheckReaction, Reaction
 from chatd.records.rosters import Roster
 from chatd.state.authors import SERVER, Authors
-from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
@@ -153,7 +152,7 @@ class Reactions:
         log: ILog,
         messages: ILogStore,
         store: IReactionStore,
-        directory: Directory,
+        access: Access,
         authors: Authors,
         reader: Reader,
         now: Callable[[], datetime],
@@ -164,7 +163,7 @@ class Reactions:
         self._log = log
         self._messages = messages
         self._store = store
-        self._directory = directory
+        self._access = access
         self._authors = authors
         self._reader = reader
         self._now = now
@@ -222,7 +221,7 @@ class Reactions:
     async def _react(
         self, caller: Caller, ask: AddReaction | RemoveReaction, kind: Kind, mark: bytes, check: CheckReaction
     ) -> Awaitable[Changed]:
-        roster = await self._directory.roster(ask.conversation)
+        roster = await self._access.roster(ask.conversation, caller.user)
         key = await self._authors.writing(caller.user)
         change = draft(
             kind,

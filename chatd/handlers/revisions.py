@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from chatd.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unchanged
+from chatd.handlers.access import Access
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import Content, Kind, NoContent, Reader, draft
 from chatd.handlers.messages import MessageContent, MessageId, Sizes
@@ -17,7 +18,6 @@ from chatd.handlers.seen import seen
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.records.logs import Appended, Entry, MessageState, Revision
 from chatd.state.authors import Authors
-from chatd.state.directory import Directory
 from chatd.state.ids import message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import LogEvent
@@ -186,7 +186,7 @@ class Revisions:
         self,
         log: ILog,
         store: ILogStore,
-        directory: Directory,
+        access: Access,
         authors: Authors,
         reader: Reader,
         now: Callable[[], datetime],
@@ -197,7 +197,7 @@ class Revisions:
     ) -> None:
         self._log = log
         self._store = store
-        self._directory = directory
+        self._access = access
         self._authors = authors
         self._reader = reader
         self._now = now
@@ -251,7 +251,7 @@ class Revisions:
 
     async def _is_anothers(self, caller: Caller, delete: Delete) -> bool:
         """Whether it is a message of somebody else's in a group. Who wrote a message never changes."""
-        if (await self._directory.roster(delete.conversation)).kind != "group":
+        if (await self._access.roster(delete.conversation, caller.user)).kind != "group":
             return False
         found = await seen(self._store, caller.user, delete.conversation, delete.seq)
         return found is not None and found.entry.author != caller.user
@@ -302,7 +302,7 @@ class Revisions:
         check: Check,
         mentions: tuple[str, ...] = (),
     ) -> Awaitable[Changed]:
-        roster = await self._directory.roster(ask.conversation)
+        roster = await self._access.roster(ask.conversation, caller.user)
         key = await self._authors.writing(caller.user)
         change = draft(
             kind,

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.errors import Disabled, Invalid, NotFound
+from chatd.handlers.access import Access
 from chatd.handlers.caller import Caller
 from chatd.handlers.indexing import hashes
 from chatd.handlers.kinds import Reader
@@ -22,7 +23,6 @@ from chatd.handlers.words import MAX_TERMS, Query, occurrences, parse
 from chatd.interfaces.messages import ISearchStore
 from chatd.records.search import Finding, FoundAt, Match, Search
 from chatd.state.authors import SERVER, Authors
-from chatd.state.directory import Directory
 from chatd.state.ids import NIL, message_id
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.types import NO_NUL, ConversationId, Seq, UserId
@@ -125,11 +125,9 @@ class _Block(msgspec.Struct, frozen=True):
 class Searching:
     """The command ``message.search``."""
 
-    def __init__(
-        self, store: ISearchStore, directory: Directory, authors: Authors, reader: Reader, *, enabled: bool
-    ) -> None:
+    def __init__(self, store: ISearchStore, access: Access, authors: Authors, reader: Reader, *, enabled: bool) -> None:
         self._store = store
-        self._directory = directory
+        self._access = access
         self._authors = authors
         self._reader = reader
         self._enabled = enabled
@@ -160,7 +158,7 @@ class Searching:
 
     async def _block(self, caller: Caller, ask: SearchMessages, cursor: _Cursor, size: int) -> _Block:
         if ask.conversation is not None:
-            await self._directory.check_reader(ask.conversation, caller.user)
+            await self._access.check_reader(ask.conversation, caller.user)
             return _Block([ask.conversation], more=False)
         if cursor.last is not None:
             size *= 2  # There is room for those that the caller has come into since the block was begun.

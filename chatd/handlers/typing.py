@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from chatd.errors import Forbidden, Invalid, NotFound
+from chatd.handlers.access import Access
 from chatd.handlers.caller import Caller
 from chatd.handlers.messages import MESSAGE, check_speaks
 from chatd.interfaces.bus import IBus
@@ -15,7 +16,6 @@ from chatd.records.logs import Publication
 from chatd.records.presence import TypingShown
 from chatd.records.rosters import Roster
 from chatd.state.delivery import Delivery
-from chatd.state.directory import Directory
 from chatd.state.hub import Follower
 from chatd.state.relations import RelationsChanged
 from chatd.state.typing import EXPIRES_SECONDS, Typists
@@ -59,7 +59,7 @@ class Typing(Follower):
 
     def __init__(
         self,
-        directory: Directory,
+        access: Access,
         relations: IRelations,
         bus: IBus,
         now: Callable[[], datetime],
@@ -68,7 +68,7 @@ class Typing(Follower):
         damped_above: int,
         silent_above: int,
     ) -> None:
-        self._directory = directory
+        self._access = access
         self._relations = relations
         self._bus = bus
         self._now = now
@@ -91,7 +91,7 @@ class Typing(Follower):
         three seconds of the last that was told is not told again. A message of the caller's ends it, as does the end
         of the connection. In large groups only a few are told of at a time, and in very large ones nobody.
         """
-        roster = await self._directory.shared(ask.conversation, caller.user)
+        roster = await self._access.shared(ask.conversation, caller.user)
         check_speaks(roster, caller.user, self._now())
         if len(roster.members) <= self._silent_above and self._typists.is_due(ask.conversation, caller.user):
             apart = await self._relations.apart(caller.user)
@@ -122,7 +122,7 @@ class Typing(Follower):
     )
     async def stop(self, caller: Caller, ask: Stop) -> Done:
         """Tell those who were told that one types that it is over."""
-        await self._directory.shared(ask.conversation, caller.user)
+        await self._access.shared(ask.conversation, caller.user)
         self._typists.stop(ask.conversation, caller.user)
         return Done()
 

@@ -73,6 +73,10 @@ class Tls(Section, frozen=True, kw_only=True):
 
     certificate: Annotated[str, Path, Meta(description="PEM file of the certificate, its chain behind it.")] = ""
     key: Annotated[str, Path, Meta(description="PEM file of the certificate's private key, not encrypted.")] = ""
+    hsts_seconds: Annotated[
+        float,
+        Meta(ge=0, le=1e9, description="How long browsers are to come back by TLS alone, a proxy's too; 0: not told."),
+    ] = 31_536_000.0
 
     @property
     def given(self) -> bool:

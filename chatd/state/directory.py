@@ -68,32 +68,6 @@ class Directory:
             self.learn(roster)
         return roster
 
-    async def shared(self, conversation: str, user: str) -> Roster:
-        """The roster of a conversation that ``user`` is a member of; raises NotFound for any other, there or not.
-
-        In a group that is looked up each time, since people come and go there.
-        """
-        roster = await self.roster(conversation)
-        if roster.kind == "group":
-            membership = await self._store.membership(conversation, user)
-            if membership is None or membership.standing != "member":
-                raise NotFound
-            if user not in roster.members:
-                self.forget(conversation)
-                roster = await self.roster(conversation)
-        if user not in roster.members or not roster.opened:
-            raise NotFound
-        return roster
-
-    async def check_reader(self, conversation: str, user: str) -> None:
-        """Raise NotFound unless ``user`` may read anything of this conversation, be it only of former times."""
-        roster = self.known(conversation)
-        if roster is not None and user in roster.members and roster.opened:
-            return
-        membership = await self._store.membership(conversation, user)
-        if membership is None or (membership.until is not None and membership.until <= membership.since):
-            raise NotFound
-
 
 def _size(roster: Roster) -> int:
     return len(roster.members) + len(roster.others) + 1

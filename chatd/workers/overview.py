@@ -14,8 +14,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
+from chatd.edge.operator import OperatorSite
 from chatd.records.condition import Dependency, Status, status
 from chatd.workers.slot import State
 
@@ -53,7 +54,6 @@ class Overview(Resource):
 
     def render_GET(self, request: Request) -> bytes | int:
         """The answer, now or later."""
-        request.responseHeaders.removeHeader(b"Server")
         if request.path == b"/healthz":
             return _json(request, HTTPStatus.OK, b'{"status":"alive"}')
         if request.path == b"/readyz":
@@ -92,11 +92,8 @@ def _failed(request: Request, failure: Failure) -> None:
     request.finish()
 
 
-class OverviewSite(Site):
-    """Serves that and nothing else, without an access log: the reactor's time is no time of day."""
+class OverviewSite(OperatorSite):
+    """Serves that and nothing else."""
 
     def __init__(self, overview: Overview, reactor: IReactorTime) -> None:
-        super().__init__(overview, reactor=reactor)
-
-    def log(self, request: Request) -> None:
-        """Figures are asked for every few seconds."""
+        super().__init__(overview, reactor)

@@ -2,9 +2,8 @@
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.web.server import Site
 
-from chatd.edge.metrics import Metrics, MetricsResource
+from chatd.edge.metrics import Metrics, MetricsSite
 from tests.kit.visitor import parsed
 
 
@@ -51,7 +50,7 @@ def test_workers_of_one_process_do_not_share_figures() -> None:
 
 def test_it_is_read_over_http_without_naming_the_software() -> None:
     transport = StringTransport()
-    channel = Site(MetricsResource(Metrics(["ping"])), reactor=Clock()).buildProtocol(None)
+    channel = MetricsSite(Metrics(["ping"]), Clock()).buildProtocol(None)
     channel.makeConnection(transport)
     channel.dataReceived(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     answer, _ = parsed(transport.value())

@@ -37,7 +37,7 @@ class ProductAuth:
 
     def __init__(self, folder: Path, names: tuple[str, ...] = ("localhost",)) -> None:
         self.ca_file = folder / "ca.pem"
-        self._certificate = _certificate(folder, self.ca_file, names)
+        self._certificate = certificate(folder, self.ca_file, names)
         self.keys = [SigningKey.generate()]
         self.answers: dict[str, dict[str, Any]] = {}
         self.fault = ""
@@ -197,10 +197,10 @@ def _handler(auth: ProductAuth) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _certificate(folder: Path, ca_file: Path, names: tuple[str, ...]) -> Path:
+def certificate(folder: Path, ca_file: Path, names: tuple[str, ...]) -> Path:
     """A certificate of an authority that is known to nobody else; its file holds the key too."""
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority of the tests")])
+    ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"an authority of {folder.name}"[:64])])
     start = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
     end = start + datetime.timedelta(days=36500)
     ca = (

@@ -15,7 +15,7 @@ from chatd.bus.local import LocalBus
 from chatd.contacts.memory import MemoryContacts
 from chatd.errors import OutcomeUnknown, Unauthorized
 from chatd.handlers.assembly import Parts, Stores, assemble
-from chatd.handlers.catalogue import KINDS
+from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.indexing import Indexer
 from chatd.handlers.kinds import Reader
 from chatd.interfaces.people import IRelations
@@ -52,6 +52,8 @@ MASTERS = MasterKeys({"1": bytes(range(32))})
 OTHER_MASTERS = MasterKeys({"1": bytes(range(32, 64))})
 TEXT_CHARS = 10
 METADATA_BYTES = 12
+COMMANDS = command_union(DECLARATIONS)
+"""Made once: msgspec takes long over a union that it has not seen."""
 LIMITS = Limits(max_text_chars=TEXT_CHARS, max_metadata_bytes=METADATA_BYTES)
 
 Of = TypeVar("Of", bound=Event)
@@ -185,7 +187,6 @@ class Chat:
             ),
             lambda command, error, caller: self.failed.append((command, error)),
         )
-        self.commands = command_union(self.router.declarations)
         self.rhythm.startService()
 
     def time(self) -> datetime:
@@ -238,7 +239,7 @@ class Asker:
 
     def start(self, name: str, /, **fields: Any) -> Watch:
         """Ask, and see how far it has come."""
-        command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
+        command = msgspec.convert({"id": 1, "type": name, **fields}, COMMANDS)
         return Watch(self.chat.router.dispatch(self, command))
 
     def ask(self, name: str, /, **fields: Any) -> Any:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chatd.errors import NotFound
-from chatd.records.rosters import MEMBER, Membership, Roster, plain_roster
+from chatd.records.rosters import MEMBER, Roster, plain_roster
 from chatd.state.directory import Directory, RosterChanged
 from chatd.store.memory.conversations import MemoryConversations
 from chatd.store.memory.database import MemoryDatabase
@@ -38,31 +38,17 @@ def directory(store: CountingConversations) -> Directory:
 
 def test_members_are_looked_up_once(directory: Directory, store: CountingConversations) -> None:
     assert directory.known("a") is None
-    for user in ("alice", "bob"):
-        assert list(at_once(directory.shared("a", user)).members) == ["alice", "bob"]
+    for _ in range(2):
+        assert list(at_once(directory.roster("a")).members) == ["alice", "bob"]
     assert list(directory.known("a").members) == ["alice", "bob"]
     assert store.asked == ["a"]
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_other_peoples_conversations_are_not_found_like_those_that_are_not_there(
-    directory: Directory, known: bool
-) -> None:
-    """Fault 59."""
-    if known:
-        at_once(directory.shared("a", "alice"))
-    with pytest.raises(NotFound) as foreign:
-        at_once(directory.shared("a", "eve"))
-    with pytest.raises(NotFound) as absent:
-        at_once(directory.shared("none", "eve"))
-    assert foreign.value.detail == absent.value.detail
 
 
 def test_what_is_not_there_is_looked_for_again(directory: Directory, store: CountingConversations) -> None:
     """It may come into being at any time."""
     for _ in range(2):
         with pytest.raises(NotFound):
-            at_once(directory.shared("none", "alice"))
+            at_once(directory.roster("none"))
     assert store.asked == ["none", "none"]
     assert directory.known("none") is None
 
@@ -70,7 +56,7 @@ def test_what_is_not_there_is_looked_for_again(directory: Directory, store: Coun
 def test_what_was_found_out_elsewhere_need_not_be_looked_up(directory: Directory, store: CountingConversations) -> None:
     roster = plain_roster("new", "direct", ("alice",))
     directory.learn(roster)
-    assert at_once(directory.shared("new", "alice")) is roster
+    assert at_once(directory.roster("new")) is roster
     assert store.asked == []
 
 
@@ -83,7 +69,7 @@ def test_the_later_of_two_rosters_counts_in_whatever_order_they_are_learned(dire
 
 def test_what_is_forgotten_is_looked_up_again(directory: Directory, store: CountingConversations) -> None:
     for _ in range(2):
-        at_once(directory.shared("a", "alice"))
+        at_once(directory.roster("a"))
         directory.forget("a")
         directory.forget("never known")
     assert store.asked == ["a", "a"]
@@ -97,39 +83,9 @@ def test_one_large_roster_has_room_however_small_the_directory(directory: Direct
     assert directory.known("crowd") is crowd
 
 
-@pytest.mark.parametrize(
-    ("membership", "may"),
-    [
-        (None, False),
-        (Membership(standing="left", since=3, until=7), True),
-        (Membership(standing="banned", since=3, until=7), True),
-        (Membership(standing="invited", until=0), False),
-        (Membership(standing="asking", until=0), False),
-    ],
-)
-def test_who_has_left_may_read_what_was_theirs(
-    directory: Directory, store: CountingConversations, membership: Membership | None, may: bool
-) -> None:
-    if membership is not None:
-        store._database.logs["a"].people["eve"] = membership
-    at_once(directory.shared("a", "alice"))
-    if may:
-        at_once(directory.check_reader("a", "eve"))
-    else:
-        with pytest.raises(NotFound):
-            at_once(directory.check_reader("a", "eve"))
-
-
-def test_members_may_read_without_a_question(directory: Directory, store: CountingConversations) -> None:
-    at_once(directory.check_reader("b", "alice"))
-    at_once(directory.shared("a", "alice"))
-    at_once(directory.check_reader("a", "alice"))
-    assert store.asked == ["a"]
-
-
 def test_the_least_recently_used_goes_first(directory: Directory, store: CountingConversations) -> None:
     for name in ("a", "b", "a", "c"):
-        at_once(directory.shared(name, "alice"))
+        at_once(directory.roster(name))
     assert [name for name in "abc" if directory.known(name)] == ["a", "c"]
     assert store.asked == ["a", "b", "c"]
 
