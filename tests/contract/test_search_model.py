@@ -18,7 +18,7 @@ from chatd.store.pool import Pool
 from tests.contract.test_changes import alter, begun, joining, leaving
 from tests.kit.at_once import at_once
 from tests.kit.stores import Stores, memory_stores, new_client_id, new_user, postgres_stores
-from tests.kit.world import Chat
+from tests.kit.world import COMMANDS, Chat
 
 MAX_TOKENS = 16
 PEOPLE = range(3)
@@ -51,7 +51,7 @@ class People:
         self.group = place.roster.conversation
 
     async def ask(self, user: str, name: str, **fields: Any) -> Any:
-        command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
+        command = msgspec.convert({"id": 1, "type": name, **fields}, COMMANDS)
         return await self.chat.router.dispatch(self.chat.http(user), command)
 
     async def act(self, kind: str, *more: Any) -> None:

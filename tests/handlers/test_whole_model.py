@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.kit.likely import likely
 from tests.kit.lives import finish, live
-from tests.kit.machine import DEVICES, NOWHERE, PAST, PEOPLE, SETTINGS, Device, Machine
+from tests.kit.machine import DEVICES, NOWHERE, PAST, PEOPLE, Device, Machine, new_chat
 from tests.kit.model_talk import RANKS
-from tests.kit.world import NOON, Chat
+from tests.kit.world import NOON
 
 WHO = st.integers(0, len(PEOPLE) - 1)
 """People by number, so that they may have other names in another store."""
@@ -45,7 +45,7 @@ class Everybody(RuleBasedStateMachine):
     """All that anybody may do."""
 
     def make(self) -> Machine:
-        return Machine(Chat(**SETTINGS))
+        return Machine(new_chat())
 
     @initialize(rules=RULES, role=LEAST)
     def begin(self, rules: dict[str, str], role: str) -> None:
@@ -316,4 +316,4 @@ def test_whatever_people_do_chatd_and_the_model_agree() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_in_a_long_life_chatd_and_the_model_agree(seed: int) -> None:
     """Mostly what is allowed, so that much comes about."""
-    live(Machine(Chat(**SETTINGS)), Random(seed), 250)
+    live(Machine(new_chat()), Random(seed), 250)

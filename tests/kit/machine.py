@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -11,13 +12,14 @@ from twisted.internet.defer import Deferred
 from chatd.errors import ChatdError
 from chatd.settings.model import Search
 from chatd.state.ids import direct, event_queue
+from chatd.store.memory.database import MemoryDatabase
 from tests.kit.at_once import Watch
 from tests.kit.model import Model
 from tests.kit.model_logs import Log, Refused
 from tests.kit.model_talk import words
 from tests.kit.replica import hidden_in, kind_of, replica, target_of
 from tests.kit.stores import new_client_id, new_id
-from tests.kit.world import NOON, Asker, Chat, Connection
+from tests.kit.world import COMMANDS, NOON, Asker, Chat, Connection
 
 PEOPLE = ("alice", "bob", "carol", "dave")
 DEVICES = ("phone", "tablet")
@@ -41,6 +43,14 @@ PAST = NOON - timedelta(days=1)
 
 Settle = Callable[[Deferred[Any]], Any]
 """What a command leads to, however long that takes; raises what it fails with."""
+
+
+def new_chat() -> Chat:
+    """A chat in memory, whose database has its worker's time: each change comes a little later."""
+    ticks = count()
+    database = MemoryDatabase(lambda: chat.now + timedelta(microseconds=next(ticks)))
+    chat = Chat(database, **SETTINGS)
+    return chat
 
 
 def at_once(deferred: Deferred[Any]) -> Any:
@@ -106,7 +116,7 @@ class Machine:
         return device.connection or self.chat.http(device.user, device.name)
 
     def ask(self, asker: Asker, name: str, /, **fields: Any) -> Any:
-        command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
+        command = msgspec.convert({"id": 1, "type": name, **fields}, COMMANDS)
         return self.settle(self.chat.router.dispatch(asker, command))
 
     def answer(self, asker: Asker, name: str, /, **fields: Any) -> Any:

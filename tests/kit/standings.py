@@ -75,7 +75,7 @@ def by_http(chat: Chat, user: str, name: str, fields: Mapping[str, Any]) -> Hear
         return Heard("ok", answer.body)
     body = json.loads(answer.body)
     assert (answer.headers["Content-Type"], body["status"]) == ("application/problem+json", answer.status)
-    told = [(header, value) for header, value in answer.headers.items() if header != "Date"]
+    told = [(header, value) for header, value in answer.headers.items() if header not in ("Date", "X-Request-Id")]
     return Heard(str(answer.status), (told, answer.body))
 
 

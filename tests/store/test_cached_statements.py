@@ -18,7 +18,7 @@ from chatd.store.pool import Pool
 from chatd.store.recent import read_recent
 from chatd.store.transaction import Cursor
 from tests.kit.stores import migrated, new_client_id, new_user, open_one, postgres_stores, say
-from tests.kit.world import MASTERS, Chat
+from tests.kit.world import COMMANDS, MASTERS, Chat
 
 
 class Counted:
@@ -33,7 +33,7 @@ class Counted:
         self._run = run
 
     async def ask(self, user: str, name: str, /, **fields: Any) -> Any:
-        command = msgspec.convert({"id": 1, "type": name, **fields}, self.chat.commands)
+        command = msgspec.convert({"id": 1, "type": name, **fields}, COMMANDS)
         self._run.clear()
         return await self.chat.router.dispatch(self.chat.http(user), command)
 
