@@ -165,6 +165,7 @@ _PLACEHOLDERS = {
     "address": "ADDRESS",
     "origins": "ORIGINS",
     "prefix": "PREFIX",
+    "rate": "RATE",
     "choice": "CHOICE",
     "workers": "NUMBER",
     "integer": "NUMBER",

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from chatd.edge import problems
+from chatd.edge.admission import address_group
 from chatd.edge.sockets import Socket
 from chatd.errors import ChatdError, Malformed, Overloaded, RateLimited, RequestTimeout, TooLarge
 
@@ -57,6 +58,7 @@ class ChatChannel(HTTPChannel):
 
     site: "ChatSite"
     socket: Socket
+    client_address = ""
     transport: Any
     maxHeaders = MAX_HEADERS
     phase = Phase.ACCEPTED
@@ -67,13 +69,16 @@ class ChatChannel(HTTPChannel):
         limit = self.site.gateway.settings.limits.max_header_bytes
         self.totalHeadersSize = self.MAX_LENGTH = limit
         super().connectionMade()
-        host = _host(self.transport.getPeer())
+        host, gateway = _host(self.transport.getPeer()), self.site.gateway
+        # The address of a proxy says nothing about whose requests it brings.
+        self.client_address = "" if gateway.settings.behind_proxy or not host else address_group(host)
         self._enter(Phase.ACCEPTED)
         self.site.channels.add(self)
-        if self.site.gateway.admission.admit(host):
-            self.socket = Socket(self.site.gateway.admission, host)
+        refusal = gateway.throttle.connect_refusal(self.client_address)
+        if refusal is None and gateway.admission.admit(host):
+            self.socket = Socket(gateway.admission, host)
         else:
-            self._turn_away(host)
+            self._turn_away(refusal or self._no_room(host))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override] # it comes without its default
         self._enter(Phase.GONE)
@@ -82,15 +87,19 @@ class ChatChannel(HTTPChannel):
         if hasattr(self, "socket"):
             self.socket.left()
 
-    def _turn_away(self, host: str) -> None:
-        """No room. A TLS handshake, only to say so, would cost more than many a request."""
+    def _no_room(self, host: str) -> ChatdError:
+        wait = self.site.retry_after_ms()
+        if self.site.gateway.admission.crowded(host):
+            return RateLimited("There are too many connections from this address: close some.", retry_after_ms=wait)
+        return Overloaded(retry_after_ms=wait)
+
+    def _turn_away(self, error: ChatdError) -> None:
+        """A TLS handshake, only to say so, would cost more than many a request."""
         if self.isSecure():
             self._enter(Phase.CLOSING)
             self.transport.abortConnection()
         else:
-            wait = self.site.retry_after_ms()
-            crowded = self.site.gateway.admission.crowded(host)
-            self.refuse(RateLimited(retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
+            self.refuse(error)
 
     # -- what comes in --
 
@@ -190,11 +199,15 @@ class ChatChannel(HTTPChannel):
             self.transport.write(problems.last_response(error))
             self.loseConnection()
 
+    def last_answer(self) -> None:
+        """Close behind the answer to what is being answered."""
+        self.persistent = 0
+        self.requests[0].setHeader(b"Connection", b"close")
+
     def go_away(self) -> None:
         """Close, once what was asked has been answered."""
         if self.phase is Phase.ANSWERING:
-            self.persistent = 0
-            self.requests[0].setHeader(b"Connection", b"close")
+            self.last_answer()
         elif self.phase in (Phase.ACCEPTED, Phase.IDLE):
             self.loseConnection()
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
+from chatd.errors import Unauthorized
 from chatd.interfaces.tokens import ITokenVerifier
 from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router
@@ -15,6 +16,7 @@ from chatd.settings.model import Settings
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
+from chatd.state.throttle import Allowance, Throttle
 
 
 def _nothing(claims: Claims, device: str) -> None:
@@ -27,7 +29,7 @@ class Gateway:
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
     monotonic. ``features`` are told in ``hello``. ``ready`` is whether the worker can serve. ``revocations`` are what
-    ``verifier`` asks as well.
+    ``verifier`` asks as well. ``throttle`` limits how much is asked for.
     """
 
     router: Router
@@ -35,6 +37,7 @@ class Gateway:
     revocations: Revocations
     hub: Hub
     admission: Admission
+    throttle: Throttle
     settings: Settings
     reactor: IReactorTime
     now: Callable[[], float]
@@ -42,18 +45,37 @@ class Gateway:
     features: tuple[str, ...]
     arrived: Callable[[Claims, str], None] = _nothing
 
+    async def identify(self, token: str, device: str, client: str) -> Claims:
+        """Whose a token is that ``device`` shows from the address ``client``; see ITokenVerifier.
+
+        Raises RateLimited, without having looked at it, where too many from there did not hold.
+        """
+        refusal = self.throttle.guess_refusal(client)
+        if refusal is not None:
+            raise refusal
+        wrong = False
+        try:
+            return await self.verifier.verify(token, device)
+        except Unauthorized:
+            wrong = True
+            raise
+        finally:
+            if not wrong:
+                self.throttle.held(client)
+
 
 class RequestCaller:
     """Who asks over HTTP: one command, and no connection to deliver events to. ``id`` names it in logs."""
 
     delivery: Delivery[Any] | None = None
 
-    def __init__(self, claims: Claims, device: str, id: str) -> None:
+    def __init__(self, claims: Claims, device: str, id: str, allowance: Allowance) -> None:
         self.user = claims.user
         self.token_id = claims.token_id
         self.scopes = claims.scopes
         self.device = device
         self.id = id
+        self.allowance = allowance
         self.lanes = Lanes()
 
     def drained(self) -> Deferred[None]:

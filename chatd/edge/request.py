@@ -13,7 +13,7 @@ from twisted.web.server import Request
 
 from chatd.edge import problems
 from chatd.edge.channel import ChatChannel
-from chatd.errors import ChatdError, Internal
+from chatd.errors import ChatdError, Internal, RateLimited
 
 if TYPE_CHECKING:
     from chatd.edge.site import ChatSite
@@ -79,6 +79,11 @@ class ChatRequest(Request):
         """Whether the client came over TLS, ended here or at a proxy in front."""
         return self.site.gateway.settings.behind_proxy or self.isSecure()
 
+    @property
+    def client_address(self) -> str:
+        """The address that it counts for; empty where it is not known."""
+        return self.channel.client_address
+
     # -- as it is answered --
 
     def set_header(self, name: bytes, value: bytes) -> None:
@@ -96,7 +101,9 @@ class ChatRequest(Request):
         self.finish()
 
     def refuse(self, error: ChatdError) -> None:
-        """Answer with problem details, unless the client has gone."""
+        """Answer with problem details, unless the client has gone; who insists is not listened to any longer."""
+        if isinstance(error, RateLimited) and not self.gone and self.channel.socket.insists(self.site.gateway.throttle):
+            self.channel.last_answer()
         for name, value in problems.headers(error):
             self.set_header(name, value)
         self.answer(error.status, problems.CONTENT_TYPE, problems.body(error))

@@ -17,6 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed as NoSuchMethod
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import Map, Rule
 
+from chatd.edge import quotas
 from chatd.edge.arguments import Arguments
 from chatd.edge.gateway import Gateway, RequestCaller
 from chatd.edge.handshake import bearer_token, device_name
@@ -39,6 +40,7 @@ log = Logger()
 
 _TAG = b'{"type":"ok"'
 _PREFLIGHT_SECONDS = b"600"
+EXPOSED = b"RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,9 @@ class RestResource:
     async def _answer(self, request: ChatRequest) -> None:
         try:
             self._check_origin(request)
+            refusal = self._gateway.throttle.request_refusal(request.client_address)
+            if refusal is not None:
+                raise refusal
             if request.method == b"OPTIONS":
                 self._tell_methods(request)
                 return
@@ -79,7 +84,13 @@ class RestResource:
     async def _carry_out(self, request: ChatRequest) -> Reply:
         endpoint, path = self._endpoint(request)
         caller = await self._caller(request)
-        return await self._gateway.router.dispatch(caller, _command(request, endpoint, path))
+        command = _command(request, endpoint, path)
+        replying = self._gateway.router.dispatch(caller, command)
+        # As it stands once this has been taken; another limit's standing comes with its error.
+        standing = self._gateway.throttle.standing(caller.allowance, endpoint.declaration)
+        for name, value in quotas.fields(standing) if standing is not None else ():
+            request.set_header(name, value)
+        return await replying
 
     def _body(self, reply: Reply) -> bytes:
         return b"{" + self._encode(reply).removeprefix(_TAG).removeprefix(b",")
@@ -125,7 +136,7 @@ class RestResource:
         ):
             raise Forbidden("Pages of this origin may not connect.")
         request.set_header(b"Access-Control-Allow-Origin", origin.encode())
-        request.set_header(b"Access-Control-Expose-Headers", b"Retry-After, WWW-Authenticate")
+        request.set_header(b"Access-Control-Expose-Headers", EXPOSED)
         request.set_header(b"Vary", b"Origin")
 
     async def _caller(self, request: ChatRequest) -> RequestCaller:
@@ -134,7 +145,7 @@ class RestResource:
             raise Unauthorized
         device = device_name(_header(request, b"Chatd-Device"))
         socket = request.channel.socket
-        claims = await self._gateway.verifier.verify(token, device)
+        claims = await self._gateway.identify(token, device, request.client_address)
         socket.authenticated()
         acting = on_behalf_of(claims, _header(request, HEADER))
         if acting is claims:
@@ -149,7 +160,9 @@ class RestResource:
                 path=path,
             )
         request.asker = acting.user
-        return RequestCaller(acting, device, f"http-{next(self._callers)}")
+        # The request was counted for its address when it came.
+        allowance = self._gateway.throttle.allowance(acting.user)
+        return RequestCaller(acting, device, f"http-{next(self._callers)}", allowance)
 
 
 def _rule(declaration: Declaration) -> Rule:

@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.resource import Resource
@@ -18,6 +19,7 @@ from chatd.edge.reading import Document
 from chatd.edge.request import ChatRequest
 from chatd.edge.rest import RestResource
 from chatd.edge.schemas import rendered
+from chatd.edge.turning_away import TurnedAway
 from chatd.edge.upgrade import SuccessorFactory, UpgradeResource
 from chatd.errors import NotFound
 
@@ -32,7 +34,10 @@ INDEX = b"""\
 """
 
 RETRY_AFTER_MS = 2_000
-"""How long at least, and half of how long at most, a socket that finds no room is asked to wait."""
+"""How long at least a socket that finds no room is asked to wait, and how far such waits lie apart."""
+
+LONGEST_LINE_S = 60.0
+"""What is told at most of the turns of those who were asked to wait before."""
 
 
 class Responder(Protocol):
@@ -81,6 +86,7 @@ class ChatSite(Site):
         self.channels: set[ChatChannel] = set()
         self.closing = False
         self._jitter = jitter
+        self._line_ends = 0.0
         timeouts = gateway.settings.timeouts
         self.deadlines = {
             Phase.ACCEPTED: timeouts.handshake,
@@ -111,9 +117,23 @@ class ChatSite(Site):
             user=getattr(request, "asker", None),
         )
 
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Speak HTTP on a new socket; where too many come at once, say no more than when to come back."""
+        if self.gateway.throttle.has_turn():
+            return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
+        self.gateway.admission.refused += 1
+        return TurnedAway(self.retry_after_ms)
+
     def retry_after_ms(self) -> int:
-        """When a socket that found no room may try again."""
-        return RETRY_AFTER_MS + round(RETRY_AFTER_MS * self._jitter())
+        """When a socket that found no room may try again.
+
+        Each is told a turn of its own, behind those that were told theirs before, so that all who are turned away come
+        back no faster than they are let in, however many they are.
+        """
+        now = self.gateway.reactor.seconds()
+        line = max(0.0, self._line_ends - now)
+        self._line_ends = now + min(line + 1 / self.gateway.throttle.connects.rate.per_second, LONGEST_LINE_S)
+        return round(1000 * line + RETRY_AFTER_MS * (1 + self._jitter()))
 
     @property
     def arriving(self) -> int:
