@@ -24,7 +24,7 @@ from chatd.workers.rhythm import Rhythm
 SEND = next(declaration for declaration in DECLARATIONS if declaration.name == "message.send")
 BURST, RATE = 100, 10
 RATES = Rates(write=f"{RATE}/s burst {BURST}", connection="off", address="off")
-NEVER = 1e9
+PAUSES = (0.0, 0.0, 0.25, 0.5, 3.0, 20.0)
 
 
 def raised(error: BaseException) -> None:
@@ -93,7 +93,8 @@ def test_a_flooder_on_two_workers_gets_no_more_in_the_long_run_than_on_one() -> 
     number=st.integers(2, 5),
     late=st.sampled_from((0.0, 0.1, 1.0)),
     moves=st.lists(
-        st.tuples(st.integers(0, 4), st.integers(1, 120), st.sampled_from((0.0, 0.0, 0.25, 0.5, 3.0, 20.0))), max_size=20
+        st.tuples(st.integers(0, 4), st.integers(1, 120), st.sampled_from((0.0, 0.0, 0.25, 0.5, 3.0, 20.0))),
+        max_size=20,
     ),
 )
 def test_together_they_let_through_what_the_documentation_says_at_most(
