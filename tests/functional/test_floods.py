@@ -32,6 +32,7 @@ def settings() -> Sections:
         "rates": {
             "passing": "1/s burst 30",
             "address": "1/s burst 120",
+            "connection": "1/s burst 100",
             "refused": "1/s burst 40",
             "failed_auth": "1/s burst 10",
             "connects": f"{BACK_PER_S}/s burst {AT_ONCE}",
@@ -133,6 +134,17 @@ def test_who_goes_on_over_http_loses_the_connection(server: Server, alice: Perso
     assert answers[-1].headers["connection"] == "close"
     assert 40 < len(refused) < 100
     assert [answer.headers.get("connection") for answer in refused[:-1]] == [None] * (len(refused) - 1)
+
+
+def test_tokens_shown_again_and_again_on_one_connection_are_limited_and_it_lives_on(
+    server: Server, alice: Person
+) -> None:
+    with alice.connect(source_address=("127.0.2.5", 0)) as client:
+        replies = [client.ask("auth", token=alice.token()) for _ in range(20)]
+        assert [reply["type"] for reply in replies[:10]] == ["ok"] * 10
+        assert replies[-1]["error"]["code"] == "rate_limited"
+        assert client.ask("device.list")["type"] == "error", "the connection has used up what it may have"
+        client.socket.ping().wait(WITHIN_S)
 
 
 # -- connects (fault 32) --
