@@ -23,8 +23,8 @@ _AUDIENCE = "chatd"
 _TOKEN_LIFETIME_S = 3600
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 
-# What differs from chatd's defaults. The generator has one address and many connections, as a proxy would have, and each
-# of its people sends as fast as they are answered: the limits are on, and beyond what it can do. What else is limited
+# What differs from chatd's defaults. The generator has one address and many connections, as a proxy would have, and its
+# people send as fast as they are answered: rates are limited all the same, beyond what it can do. What else is limited
 # stays limited.
 _CONFIGURATION = """\
 host = "127.0.0.1"

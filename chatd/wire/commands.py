@@ -80,6 +80,11 @@ class Declared:
     attribute: ClassVar[str] = "__chatd_command__"
 
 
+def counted_by_route(route: Route) -> CommandClass:
+    """What a command counts as that says nothing about it."""
+    return "read" if route.method == "GET" else "write"
+
+
 def command(
     shape: type[Command],
     *,
@@ -95,7 +100,7 @@ def command(
 ) -> Callable[[Handler], Handler]:
     """Declare that the method below carries out ``shape``. Its docstring becomes the published description.
 
-    Unless ``counts_as`` says otherwise, a GET counts as ``read`` and a POST as ``write``.
+    It counts as its route would have it unless ``counts_as`` says otherwise.
     """
 
     def declare(method: Handler) -> Handler:
@@ -112,7 +117,7 @@ def command(
             emits=tuple(emits),
             ordered_by=ordered_by,
             hands_on=hands_on,
-            counts_as=counts_as or ("read" if route.method == "GET" else "write"),
+            counts_as=counts_as or counted_by_route(route),
             cost=cost,
             example=example,
         )
