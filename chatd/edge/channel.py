@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from chatd.edge.site import ChatSite
 
 MAX_HEADERS = 100
+CROWDED = "There are too many connections from this address: close some, or wait, and send it again."
 
 
 class Phase(Enum):
@@ -69,16 +70,15 @@ class ChatChannel(HTTPChannel):
         limit = self.site.gateway.settings.limits.max_header_bytes
         self.totalHeadersSize = self.MAX_LENGTH = limit
         super().connectionMade()
-        host, gateway = _host(self.transport.getPeer()), self.site.gateway
-        # The address of a proxy says nothing about whose requests it brings.
-        self.client_address = "" if gateway.settings.behind_proxy or not host else address_group(host)
+        peer = self.transport.getPeer()
+        host = _host(peer)
+        self.client_address = client_address(peer, self.site.gateway.settings.behind_proxy)
         self._enter(Phase.ACCEPTED)
         self.site.channels.add(self)
-        refusal = gateway.throttle.connect_refusal(self.client_address)
-        if refusal is None and gateway.admission.admit(host):
-            self.socket = Socket(gateway.admission, host)
+        if self.site.gateway.admission.admit(host):
+            self.socket = Socket(self.site.gateway.admission, host)
         else:
-            self._turn_away(refusal or self._no_room(host))
+            self._turn_away(host)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override] # it comes without its default
         self._enter(Phase.GONE)
@@ -87,19 +87,15 @@ class ChatChannel(HTTPChannel):
         if hasattr(self, "socket"):
             self.socket.left()
 
-    def _no_room(self, host: str) -> ChatdError:
-        wait = self.site.retry_after_ms()
-        if self.site.gateway.admission.crowded(host):
-            return RateLimited("There are too many connections from this address: close some.", retry_after_ms=wait)
-        return Overloaded(retry_after_ms=wait)
-
-    def _turn_away(self, error: ChatdError) -> None:
-        """A TLS handshake, only to say so, would cost more than many a request."""
+    def _turn_away(self, host: str) -> None:
+        """No room. A TLS handshake, only to say so, would cost more than many a request."""
         if self.isSecure():
             self._enter(Phase.CLOSING)
             self.transport.abortConnection()
         else:
-            self.refuse(error)
+            wait = self.site.retry_after_ms()
+            crowded = self.site.gateway.admission.crowded(host)
+            self.refuse(RateLimited(CROWDED, retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
 
     # -- what comes in --
 
@@ -262,6 +258,12 @@ class ChatChannel(HTTPChannel):
             self.refuse(RequestTimeout())
         else:
             self.loseConnection()
+
+
+def client_address(peer: object, behind_proxy: bool) -> str:
+    """The address that rates count for. Empty where it is not known: a proxy's says nothing about whom it brings."""
+    host = "" if behind_proxy else _host(peer)
+    return address_group(host) if host else ""
 
 
 def _host(peer: object) -> str:

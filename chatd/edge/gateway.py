@@ -53,15 +53,15 @@ class Gateway:
         refusal = self.throttle.guess_refusal(client)
         if refusal is not None:
             raise refusal
-        wrong = False
+        held = True
         try:
             return await self.verifier.verify(token, device)
         except Unauthorized:
-            wrong = True
+            held = False
             raise
         finally:
-            if not wrong:
-                self.throttle.held(client)
+            if held:
+                self.throttle.give_back_guess(client)
 
 
 class RequestCaller:

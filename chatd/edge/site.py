@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from chatd.edge.asyncapi import asyncapi
-from chatd.edge.channel import ChatChannel, Phase
+from chatd.edge.channel import ChatChannel, Phase, client_address
 from chatd.edge.gateway import Gateway
 from chatd.edge.health import Health, Readiness
 from chatd.edge.openapi import openapi
@@ -21,7 +21,7 @@ from chatd.edge.rest import RestResource
 from chatd.edge.schemas import rendered
 from chatd.edge.turning_away import TurnedAway
 from chatd.edge.upgrade import SuccessorFactory, UpgradeResource
-from chatd.errors import NotFound
+from chatd.errors import ChatdError, NotFound, Overloaded
 
 log = Logger()
 
@@ -34,10 +34,10 @@ INDEX = b"""\
 """
 
 RETRY_AFTER_MS = 2_000
-"""How long at least a socket that finds no room is asked to wait, and how far such waits lie apart."""
+"""How long at least, and half of how long at most, a socket that finds no room is asked to wait."""
 
 LONGEST_LINE_S = 60.0
-"""What is told at most of the turns of those who were asked to wait before."""
+"""How long at most is waited besides for the turns of others."""
 
 
 class Responder(Protocol):
@@ -118,14 +118,21 @@ class ChatSite(Site):
         )
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Speak HTTP on a new socket; where too many come at once, say no more than when to come back."""
-        if self.gateway.throttle.has_turn():
-            return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
-        self.gateway.admission.refused += 1
-        return TurnedAway(self.retry_after_ms)
+        """Speak HTTP on a new socket; where too many come at once, say no more than when to come back.
 
-    def retry_after_ms(self) -> int:
-        """When a socket that found no room may try again.
+        The address comes first, so that one from which all the connects come does not use up the turns of the others.
+        """
+        throttle = self.gateway.throttle
+        refusal: ChatdError | None = throttle.connect_refusal(client_address(addr, self.gateway.settings.behind_proxy))
+        if refusal is None:
+            if throttle.has_turn():
+                return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
+            refusal = Overloaded("Too many connect at once: wait, and come back.", retry_after_ms=self._turn_ms())
+        self.gateway.admission.refused += 1
+        return TurnedAway(refusal)
+
+    def _turn_ms(self) -> int:
+        """When a socket that came out of turn may try again.
 
         Each is told a turn of its own, behind those that were told theirs before, so that all who are turned away come
         back no faster than they are let in, however many they are.
@@ -133,7 +140,11 @@ class ChatSite(Site):
         now = self.gateway.reactor.seconds()
         line = max(0.0, self._line_ends - now)
         self._line_ends = now + min(line + 1 / self.gateway.throttle.connects.rate.per_second, LONGEST_LINE_S)
-        return round(1000 * line + RETRY_AFTER_MS * (1 + self._jitter()))
+        return round(1000 * line) + self.retry_after_ms()
+
+    def retry_after_ms(self) -> int:
+        """When a socket that found no room may try again."""
+        return RETRY_AFTER_MS + round(RETRY_AFTER_MS * self._jitter())
 
     @property
     def arriving(self) -> int:

@@ -134,7 +134,7 @@ class Throttle:
     def guess_refusal(self, client: str) -> RateLimited | None:
         """Take a token that may not hold, before it is looked at; or say why not.
 
-        :meth:`held` gives it back. Until then it counts as failed, so that nobody gets round this by guessing at once.
+        Until :meth:`give_back_guess` it counts as failed, so that nobody gets round this by guessing at once.
         """
         return self._take_of_address(self.failed_auth, client)
 
@@ -144,7 +144,7 @@ class Throttle:
         wait = self.connection.take(connection, AUTH_COST, now)
         return self._too_much_on(connection, wait, now) if wait else None
 
-    def held(self, client: str) -> None:
+    def give_back_guess(self, client: str) -> None:
         """The token held, or nobody could tell."""
         if client:
             self.failed_auth.give_back_for(self.key("address", client), 1, self._clock())

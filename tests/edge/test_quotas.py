@@ -152,6 +152,14 @@ def test_connects_from_one_address_are_world() -> None:
     assert crowd.admission.connections == 3
 
 
+def test_one_address_does_not_use_up_the_turns_of_the_others() -> None:
+    crowd = world(connects_per_address="1/s burst 2", connects="1/s burst 3")
+    for _ in range(100):
+        crowd.visitor(HERE)
+    assert crowd.visitor(THERE).ask("GET", "/healthz").status == 200
+    assert crowd.visitor(THERE).answer().code == "overloaded"
+
+
 def test_above_what_a_worker_takes_a_connect_is_answered_without_being_read() -> None:
     busy = world(connects="1/s burst 1")
     busy.visitor()
