@@ -180,7 +180,8 @@ class KeyedLimit(Limit):
         wait = self.take(bucket, cost, now)
         if not wait:
             bucket.untold += cost
-            if bucket.untold >= self._share:
+            # Where nobody asks, as before the database is there, this does not grow either.
+            if bucket.untold >= self._share and len(self._untold) < self._half:
                 self._untold[key] = bucket
         return wait
 

@@ -183,6 +183,7 @@ def test_however_many_come_the_table_does_not_grow_and_those_who_come_often_stay
             had += not limit.take_for(ALICE, 1, 0)
         assert len(limit) <= 100
     assert had == 2
+    assert len(limit.tell(10_000)) <= 50, "what is to be told has grown"
 
 
 def test_what_was_had_is_told_once_the_most_first_and_small_amounts_not_at_all() -> None:
