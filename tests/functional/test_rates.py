@@ -129,13 +129,9 @@ def refused_over(http: HttpClient) -> Response | None:
 
 
 def test_a_reload_changes_the_limits(workers: WorkersServer, alice: Person) -> None:
+    """The last test here, since the limits stay as it leaves them."""
     workers.configure({"rates": {"write": "1/s burst 3"}})
-    try:
-        workers.reload_all()
-        assert alice.http().get("/v1/devices").status == 200
-        begun = time.monotonic()
-        with alice.connect() as client:
-            assert 3 <= oks(write(client, 50)) <= 4 + time.monotonic() - begun
-    finally:
-        workers.configure(RATES)
-        workers.reload_all()
+    workers.reload_all()
+    begun = time.monotonic()
+    with alice.connect() as client:
+        assert 3 <= oks(write(client, 50)) <= 4 + time.monotonic() - begun
