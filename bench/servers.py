@@ -23,8 +23,9 @@ _AUDIENCE = "chatd"
 _TOKEN_LIFETIME_S = 3600
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 
-# What differs from chatd's defaults. The generator has one address and many connections, as a proxy would have; what
-# else is limited stays limited.
+# What differs from chatd's defaults. The generator has one address and many connections, as a proxy would have, and its
+# people send as fast as they are answered: rates are limited all the same, beyond what it can do. What else is limited
+# stays limited.
 _CONFIGURATION = """\
 host = "127.0.0.1"
 port = {port}
@@ -41,6 +42,15 @@ jwks_file = "{folder}/jwks.json"
 master_keys_file = "{folder}/master-keys"
 [limits]
 max_connections_per_address = 20000
+[rates]
+read = "100000/s burst 100000"
+write = "100000/s burst 100000"
+passing = "100000/s burst 100000"
+search = "100000/s burst 100000"
+connection = "100000/s burst 100000"
+address = "1000000/s burst 1000000"
+connects_per_address = "100000/s burst 100000"
+connects = "100000/s burst 100000"
 """
 
 

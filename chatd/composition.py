@@ -4,6 +4,7 @@
 # Twisted's application and endpoint classes are not annotated.
 # mypy: allow-untyped-calls
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -47,6 +48,8 @@ from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
 from chatd.state.relations import Relations
 from chatd.state.revocations import Revocations
+from chatd.state.spending import Spending
+from chatd.state.throttle import Throttle
 from chatd.store import migrate
 from chatd.store.pool import Pool
 from chatd.store.stores import PREPARED, postgres_stores
@@ -136,9 +139,10 @@ def build_worker(
             search=settings.search,
         )
     )
-    router = Router(
-        handlers, partial(_log_failure, metrics), observe=metrics.observe if settings.metrics.port else None
-    )
+    throttle = Throttle(settings.rates, secrets.masters.derive(b"chatd/limits/1"), reactor.seconds)
+    Spending(throttle, bus, exchange, rhythm, os.urandom(16), reactor.seconds)
+    observe = metrics.observe if settings.metrics.port else None
+    router = Router(handlers, partial(_log_failure, metrics), observe=observe, limit=throttle.refusal)
     revocations = Revocations()
     gateway = Gateway(
         router=router,
@@ -151,6 +155,7 @@ def build_worker(
             max_unauthenticated=limits.max_unauthenticated,
         ),
         clients=clients,
+        throttle=throttle,
         settings=settings,
         reactor=reactor,
         now=time.time,
@@ -168,6 +173,7 @@ def build_worker(
     )
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
+    _measure_limits(metrics, throttle)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
     metrics.gauge("database_waiting", "Statements that wait for a connection.", lambda: pool.occupancy.waiting)
     metrics.gauge("database_connections", "Connections to PostgreSQL.", lambda: pool.occupancy.alive)
@@ -230,6 +236,11 @@ def _measure(metrics: Metrics, identity: Identity) -> None:
         "Auth services that are not asked since they failed.",
         lambda: sum(one.breaker.state is not State.CLOSED for one in introspections),
     )
+
+
+def _measure_limits(metrics: Metrics, throttle: Throttle) -> None:
+    refused = {limit.name: partial(getattr, limit, "refused") for limit in throttle.limits}
+    metrics.gauges("rate_limited", "What was refused by a limit, since the start.", "limit", refused)
 
 
 def _now() -> datetime:

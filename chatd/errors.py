@@ -16,7 +16,7 @@
      |    +-- TooLarge             413  a body, frame or text above its limit
      |    +-- UnsupportedMediaType 415  HTTP only
      |    +-- UpgradeRequired      426  HTTP only, at the WebSocket's path
-     |    +-- RateLimited          429  too many connections from one address; see retry_after_ms
+     |    +-- RateLimited          429  too many connections, or too much too fast; see retry_after_ms
      +-- ServerError               ours
           +-- Internal             500  a defect of chatd; logged with its cause
           +-- Disabled             501  the settings of this server leave it out
@@ -134,7 +134,7 @@ class RateLimited(PeerError):
     code = "rate_limited"
     status = 429
     retryable = True
-    meaning = "There are too many connections from this address: close some, or wait, and send it again."
+    meaning = "This is too much, or comes too fast: wait, and send it again."
 
 
 class Internal(ServerError):
@@ -212,6 +212,7 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
     SLOW_READER = 4001
     TOKEN_EXPIRED = 4002
+    FLOODING = 4003
     UNAUTHENTICATED = 4500
     AUTH_TIMEOUT = 4501
     TOKEN_REVOKED = 4502

@@ -12,15 +12,17 @@ from operator import or_
 from time import perf_counter
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from chatd.errors import ChatdError, Internal
 from chatd.handlers.caller import Caller
 from chatd.security.sealing import Unreadable
+from chatd.state.throttle import Allowance
 from chatd.wire.commands import Command, Declaration, Reply, declarations
 from chatd.wire.session import Auth
 
 Observer = Callable[[str, str, float], None]
+Limiter = Callable[[Allowance, Declaration], ChatdError | None]
 
 
 class Lanes:
@@ -76,6 +78,10 @@ class OrderedCaller(Caller, Protocol):
     def lanes(self) -> Lanes:
         """Its turns."""
 
+    @property
+    def allowance(self) -> Allowance:
+        """What it may have."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -90,6 +96,7 @@ class Router:
 
     ``failed`` is told of every unforeseen exception, with the name of the command and who asked. ``observe``, if given,
     is told of every command that has been answered: its name, ``ok`` or the error's code, and the seconds by ``clock``.
+    ``limit``, if given, says of each command whether it is too much, before anything else is done about it.
     """
 
     def __init__(
@@ -98,10 +105,12 @@ class Router:
         failed: Callable[[str, BaseException, OrderedCaller], None],
         *,
         observe: Observer | None = None,
+        limit: Limiter | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._failed = failed
         self._observe = observe
+        self._limit = limit
         self._clock = clock
         self._ways = {
             declaration.shape: Way(declaration, getattr(handler, declaration.method))
@@ -117,6 +126,10 @@ class Router:
     def dispatch(self, caller: OrderedCaller, command: Command) -> Deferred[Reply]:
         """Carry out ``command``; fails with a ChatdError only."""
         way = self._ways[type(command)]
+        if self._limit is not None and (refusal := self._limit(caller.allowance, way.declaration)) is not None:
+            if self._observe is not None:
+                self._observe(way.declaration.name, refusal.code, 0.0)
+            return fail(refusal)
         carrying_out = self._carry_out(way, caller, command)
         if self._observe is not None:
             carrying_out = self._observed(self._observe, way.declaration.name, carrying_out)

@@ -127,7 +127,7 @@ class Chatd(Service):
             settings, secrets = self._order.settings, credentials.opened(self._order)
             listeners = listen(settings, self._inherited, 1)
             address = listeners.address
-            clients = Clients(settings.proxies)
+            clients = Clients(settings)
             announced = announcement(settings, clients, self._reactor)
             self._worker = build_worker(
                 settings,
@@ -174,7 +174,7 @@ def build_child(begin: Begin, reactor: Any, broken: Callable[[BaseException], No
     """What a worker process runs: the parent has said all that it needs."""
     settings, secrets = begin.order.settings, credentials.opened(begin.order)
     sockets = [socket.socket(fileno=descriptor) for descriptor in begin.descriptors]
-    clients = Clients(settings.proxies)
+    clients = Clients(settings)
     announced = announcement(settings, clients, reactor)
     metrics = new_metrics()
     worker = build_worker(

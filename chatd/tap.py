@@ -165,6 +165,7 @@ _PLACEHOLDERS = {
     "origins": "ORIGINS",
     "networks": "NETWORKS",
     "prefix": "PREFIX",
+    "rate": "RATE",
     "choice": "CHOICE",
     "workers": "NUMBER",
     "integer": "NUMBER",

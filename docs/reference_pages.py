@@ -12,7 +12,7 @@ from chatd.handlers import rights
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.handlers.rights import RIGHTS, ROLES
 from chatd.settings.reference import fields
-from chatd.wire.commands import Declaration
+from chatd.wire.commands import Declaration, counted_by_route
 from chatd.wire.events import ConversationStale, Event, Goaway, Hello
 from chatd.wire.session import Auth
 
@@ -26,6 +26,8 @@ def write_pages(folder: Path) -> None:
         "errors.rst": _errors,
         "settings.rst": _settings,
         "rights.rst": _rights,
+        "rates.inc": _rates,
+        "costs.inc": _costs,
     }
     for name, lines in pages.items():
         text = "\n".join(lines()) + "\n"
@@ -136,6 +138,26 @@ def _rights() -> Iterable[str]:
         [
             (action.value, f"``{least}``" if least in ROLES else f"that the group's rule ``{least}`` names")
             for action, least in RIGHTS.items()
+        ],
+    )
+
+
+def _rates() -> Iterable[str]:
+    """To be included where the limits are explained."""
+    yield from _table(
+        ("rate", "default", "what it limits"),
+        [(f"``{f.name}``", f"``{f.default}``", f.help) for f in fields() if f.section == "rates"],
+    )
+
+
+def _costs() -> Iterable[str]:
+    """The commands that do not count as their route would have it."""
+    yield from _table(
+        ("command", "counts as", "costs"),
+        [
+            (f"``{each.name}``", f"``{each.counts_as}``", str(each.cost))
+            for each in DECLARATIONS
+            if each.cost != 1 or each.counts_as != counted_by_route(each.route)
         ],
     )
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
-from chatd.errors import Internal, NotFound
+from chatd.errors import Internal, NotFound, RateLimited
 from chatd.router import Router, command_union
 from chatd.security.sealing import Unreadable
-from chatd.wire.commands import Command, Done, Reply, Route, command
+from chatd.wire.commands import Command, Declaration, Done, Reply, Route, command
 from chatd.wire.session import Auth
 from tests.kit.at_once import Watch
 from tests.kit.world import Asker, Chat
@@ -236,6 +236,25 @@ def test_each_answered_command_is_told_with_its_outcome_and_how_long_it_took(rou
 def test_nobody_has_to_be_told(routed: Routed) -> None:
     router = Router([routed.subject], lambda name, error, caller: None)
     assert Watch(router.dispatch(routed.caller, Number(id=1, quick=True))).result == Counted(id=1)
+
+
+def test_what_is_too_much_is_refused_before_anything_is_done_about_it(routed: Routed) -> None:
+    asked: list[tuple[object, str]] = []
+
+    def limit(allowance: object, declaration: Declaration) -> RateLimited | None:
+        asked.append((allowance, declaration.name))
+        return RateLimited(retry_after_ms=5) if len(asked) > 1 else None
+
+    caller = routed.caller
+    caller.allowance = "what alice may have"
+    observe = lambda *seen: routed.observed.append(seen)  # noqa: E731
+    router = Router([routed.subject], lambda name, error: None, observe=observe, limit=limit)
+    assert Watch(router.dispatch(caller, Number(id=1, quick=True))).result == Counted(id=1)
+    refused = Watch(router.dispatch(caller, Number(id=2, quick=True)))
+    assert isinstance(refused.error, RateLimited)
+    assert routed.subject.started == [1]
+    assert asked == [("what alice may have", "number")] * 2
+    assert [seen[:2] for seen in routed.observed] == [("number", "ok"), ("number", "rate_limited")]
 
 
 # -- what there is --

@@ -73,6 +73,7 @@ def another_value(field: Field) -> Any:
         "secret": Secret("elsewhere"),
         "text": "another",
         "prefix": "another",
+        "rate": "0.5/s burst 7",
         "workers": 4,
     }[field.kind]
 
@@ -293,6 +294,15 @@ BAD: dict[str, tuple[dict[str, str | bool], dict[str, str], str, str, str, str]]
         "--presence-typing-silent-above",
         "typing_damped_above, 100",
     ),
+    "a rate that never gains": (
+        {},
+        {"CHATD_RATES_WRITE": "0/s burst 5"},
+        "",
+        "rates.write",
+        "CHATD_RATES_WRITE",
+        "must be a rate such as 100/s burst 500, or off, not '0/s burst 5'",
+    ),
+    "half a rate": ({}, {}, '[rates]\nread = "100/s"', "rates.read", "FILE:[rates]", "must be a rate such as"),
     "one port for two": ({"--metrics-port": "8443"}, {}, "", "metrics.port", "--metrics-port", "need another"),
 }
 

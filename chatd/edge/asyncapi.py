@@ -39,8 +39,8 @@ from chatd.wire.events import ConversationStale, Event, Goaway, Hello, LogEvent,
 from chatd.wire.session import DEFAULT_DEVICE, Auth
 from chatd.wire.types import DeviceId
 
-HTTP_ONLY = (MethodNotAllowed, RateLimited, RequestTimeout, UnsupportedMediaType, UpgradeRequired)
-ANY = (Malformed, Invalid, Unauthorized, Forbidden, Internal, Overloaded, Unavailable)
+HTTP_ONLY = (MethodNotAllowed, RequestTimeout, UnsupportedMediaType, UpgradeRequired)
+ANY = (Malformed, Invalid, Unauthorized, Forbidden, RateLimited, Internal, Overloaded, Unavailable)
 
 UNASKED: frozenset[type[Event]] = frozenset([ConversationStale, Goaway])
 """Events that come of no command."""

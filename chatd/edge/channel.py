@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from chatd.edge.site import ChatSite
 
 MAX_HEADERS = 100
+CROWDED = "There are too many connections from this address: close some, or wait, and send it again."
 
 
 class Phase(Enum):
@@ -92,7 +93,7 @@ class ChatChannel(HTTPChannel):
         else:
             wait = self.site.retry_after_ms()
             crowded = self.site.gateway.admission.crowded(host)
-            self.refuse(RateLimited(retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
+            self.refuse(RateLimited(CROWDED, retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
 
     def serve_for(self, client: str) -> None:
         """The connection counts for ``client`` until the request is answered, or as long as a WebSocket lasts.
@@ -203,11 +204,15 @@ class ChatChannel(HTTPChannel):
             self.transport.write(problems.last_response(error, self.site.common_headers(self.isSecure())))
             self.loseConnection()
 
+    def last_answer(self) -> None:
+        """Close behind the answer to what is being answered."""
+        self.persistent = 0
+        self.requests[0].setHeader(b"Connection", b"close")
+
     def go_away(self) -> None:
         """Close, once what was asked has been answered."""
         if self.phase is Phase.ANSWERING:
-            self.persistent = 0
-            self.requests[0].setHeader(b"Connection", b"close")
+            self.last_answer()
         elif self.phase in (Phase.ACCEPTED, Phase.IDLE):
             self.loseConnection()
 

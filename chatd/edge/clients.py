@@ -19,8 +19,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
+from chatd.edge.admission import address_group
 from chatd.security.proxies import TrustedProxies
-from chatd.settings.model import Proxies
+from chatd.settings.model import Settings
 
 
 @implementer(IAddress)
@@ -40,8 +41,10 @@ class Peer:
 class Clients:
     """One worker's. ``awaited`` are connections whose PROXY header is still to come."""
 
-    def __init__(self, settings: Proxies) -> None:
-        self._trusted = TrustedProxies(settings.trusted)
+    def __init__(self, settings: Settings) -> None:
+        self._trusted = TrustedProxies(settings.proxies.trusted)
+        # All come from a proxy that is not asked for whom: limited together they would all wait for the busiest.
+        self._one_for_all = settings.behind_proxy and not settings.proxies.trusted
         self.awaited: set[object] = set()
 
     def peer(self, address: object) -> Peer:
@@ -50,6 +53,10 @@ class Clients:
             return Peer("", False)
         host = address.host if isinstance(address, IPv4Address | IPv6Address) else ""
         return Peer(host, self._trusted.trusts(host))
+
+    def rated(self, host: str) -> str:
+        """The address, or the subscriber's network, whose rates what comes from ``host`` counts for; empty for none."""
+        return address_group(host) if host and not self._one_for_all else ""
 
     def behind(self, peer: Peer, headers: Headers) -> str:
         """Whose a request with these ``headers`` is."""

@@ -18,12 +18,14 @@ from chatd.edge.frames import Frame
 from chatd.edge.guarded import GuardedProtocol
 from chatd.edge.handshake import Handshake
 from chatd.edge.sockets import Socket
-from chatd.errors import ChatdError, CloseCode, Internal, PeerError, ServerError
+from chatd.errors import ChatdError, CloseCode, Internal, PeerError, RateLimited, ServerError
 from chatd.records.tokens import Claims
 from chatd.router import Lanes
+from chatd.security.limits import Bucket
 from chatd.security.scopes import NONE
 from chatd.state.delivery import Delivery, Phase
 from chatd.state.outbox import Outbox
+from chatd.state.throttle import Allowance
 from chatd.wire.commands import Command, Done, Reply
 from chatd.wire.events import Goaway, Outgoing, TokenExpiring
 from chatd.wire.session import DEFAULT_DEVICE, Auth, Session, State
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+INSISTING = "too much was sent while it was refused: wait 10 s, then come back slower and resume"
+
 
 class ConnectionHandler(GuardedProtocol):
     """One client's connection. It is the caller behind its commands and the actions of its session."""
@@ -41,6 +45,7 @@ class ConnectionHandler(GuardedProtocol):
     socket: Socket
     handshake: Handshake
     session: Session
+    allowance: Allowance
     user = ""
     device = ""
     shown_at = 0.0
@@ -57,6 +62,7 @@ class ConnectionHandler(GuardedProtocol):
         limits = self.factory.gateway.settings.limits
         self.id = uuid4().hex
         self.lanes = Lanes()
+        self._bucket = Bucket()
         self._form = self.factory.forms[self.handshake.subprotocol]
         self._outbox: Outbox[Frame] = Outbox(
             self._write_frame,
@@ -104,7 +110,13 @@ class ConnectionHandler(GuardedProtocol):
     async def _verify(self, auth: Auth) -> None:
         try:
             device = auth.device or self.device or DEFAULT_DEVICE
-            claims = await self.factory.gateway.verifier.verify(auth.token, device)
+            gateway = self.factory.gateway
+            refusal = gateway.throttle.auth_refusal(self._bucket)
+            if refusal is not None:
+                raise refusal
+            claims = await gateway.identify(auth.token, device, self.handshake.client_address)
+        except RateLimited as refusal:
+            self.session.failed(refusal)
         except PeerError as error:
             self.session.refused(error)
         except ServerError as error:
@@ -120,6 +132,9 @@ class ConnectionHandler(GuardedProtocol):
         """See :class:`~chatd.wire.session.SessionActions`."""
         if not self.user:
             self.user, self.device = claims.user, device
+            self.allowance = self.factory.gateway.throttle.allowance(
+                self.user, self.handshake.client_address, self._bucket
+            )
             self.factory.gateway.hub.attach(self.user, self.delivery)
             self.factory.authenticated(self)
             log.debug(
@@ -164,7 +179,10 @@ class ConnectionHandler(GuardedProtocol):
 
     def _failed(self, failure: Failure, id: int) -> None:
         self._finished()
-        self.refuse(id, failure.value if isinstance(failure.value, ChatdError) else Internal())
+        error = failure.value if isinstance(failure.value, ChatdError) else Internal()
+        self._reply_error(id, error)
+        if isinstance(error, RateLimited):
+            self._lose_patience()
 
     def _unforeseen(self, failure: Failure) -> None:
         """A reply could not be written: the client must not wait for it."""
@@ -183,6 +201,16 @@ class ConnectionHandler(GuardedProtocol):
 
     def refuse(self, id: int | None, error: ChatdError) -> None:
         """See :class:`~chatd.wire.session.SessionActions`."""
+        self._reply_error(id, error)
+        self._lose_patience()
+
+    def _lose_patience(self) -> None:
+        """One more message was no command, or too much. Whoever sends on and on is closed."""
+        if self.socket.insists(self.factory.gateway.throttle):
+            log.info("{id} of {user} goes on while it is refused: closing", id=self.id, user=self.user)
+            self.session.close(CloseCode.FLOODING, INSISTING)
+
+    def _reply_error(self, id: int | None, error: ChatdError) -> None:
         self._outbox.reply(self._form.frame(self._form.codec.encode_error(id, error)))
 
     def close(self, code: CloseCode, reason: str) -> None:

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chatd.edge.admission import Admission
 from chatd.edge.clients import Clients
+from chatd.errors import Unauthorized
 from chatd.interfaces.tokens import ITokenVerifier
 from chatd.records.condition import Condition
 from chatd.records.tokens import Claims
@@ -17,6 +18,7 @@ from chatd.settings.model import Settings
 from chatd.state.delivery import Delivery
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
+from chatd.state.throttle import Allowance, Throttle
 
 
 def _nothing(claims: Claims, device: str) -> None:
@@ -29,7 +31,7 @@ class Gateway:
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
     monotonic. ``features`` are told in ``hello``. ``condition`` is how the worker is. ``revocations`` are what
-    ``verifier`` asks as well.
+    ``verifier`` asks as well. ``throttle`` limits how much is asked for.
     """
 
     router: Router
@@ -38,6 +40,7 @@ class Gateway:
     hub: Hub
     admission: Admission
     clients: Clients
+    throttle: Throttle
     settings: Settings
     reactor: IReactorTime
     now: Callable[[], float]
@@ -45,18 +48,37 @@ class Gateway:
     features: tuple[str, ...]
     arrived: Callable[[Claims, str], None] = _nothing
 
+    async def identify(self, token: str, device: str, client: str) -> Claims:
+        """Whose a token is that ``device`` shows from the address ``client``; see ITokenVerifier.
+
+        Raises RateLimited, without having looked at it, where too many from there did not hold.
+        """
+        refusal = self.throttle.guess_refusal(client)
+        if refusal is not None:
+            raise refusal
+        held = True
+        try:
+            return await self.verifier.verify(token, device)
+        except Unauthorized:
+            held = False
+            raise
+        finally:
+            if held:
+                self.throttle.give_back_guess(client)
+
 
 class RequestCaller:
     """Who asks over HTTP: one command, and no connection to deliver events to. ``id`` names it in logs."""
 
     delivery: Delivery[Any] | None = None
 
-    def __init__(self, claims: Claims, device: str, id: str) -> None:
+    def __init__(self, claims: Claims, device: str, id: str, allowance: Allowance) -> None:
         self.user = claims.user
         self.token_id = claims.token_id
         self.scopes = claims.scopes
         self.device = device
         self.id = id
+        self.allowance = allowance
         self.lanes = Lanes()
 
     def drained(self) -> Deferred[None]:

@@ -18,11 +18,15 @@ _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the handshake settled. Without ``claims`` the first message must be ``auth``."""
+    """What the handshake settled. Without ``claims`` the first message must be ``auth``.
+
+    ``client_address`` is the one that the connection counts for; empty where it is not known.
+    """
 
     subprotocol: str
     claims: Claims | None
     device: str
+    client_address: str = ""
 
 
 def bearer_token(header: str | None) -> str | None:
@@ -46,9 +50,17 @@ def device_name(header: str | None) -> str:
 
 
 async def shake_hands(
-    gateway: Gateway, headers: Mapping[str, str], offered: Sequence[str], spoken: Sequence[str], secure: bool
+    gateway: Gateway,
+    headers: Mapping[str, str],
+    offered: Sequence[str],
+    spoken: Sequence[str],
+    secure: bool,
+    client: str,
 ) -> Handshake:
     """Check origin, subprotocol and token. ``headers`` by lower-case name. Raises a ChatdError."""
+    refusal = gateway.throttle.request_refusal(client)
+    if refusal is not None:
+        raise refusal
     origin = headers.get("origin")
     if not origin_allowed(origin, headers.get("host", ""), secure, gateway.settings.origins.allowed):
         raise Forbidden("Pages of this origin may not connect.")
@@ -56,5 +68,5 @@ async def shake_hands(
     if subprotocol is None:
         raise Invalid(f"Offer one of the subprotocols {', '.join(spoken)}.")
     token, device = bearer_token(headers.get("authorization")), device_name(headers.get("chatd-device"))
-    claims = None if token is None else await gateway.verifier.verify(token, device)
-    return Handshake(subprotocol=subprotocol, claims=claims, device=device)
+    claims = None if token is None else await gateway.identify(token, device, client)
+    return Handshake(subprotocol=subprotocol, claims=claims, device=device, client_address=client)

@@ -3,7 +3,7 @@
 Labels take only values that the program itself gives: names of commands and codes of outcomes, never a user or an id.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -47,6 +47,12 @@ class Metrics:
     def gauge(self, name: str, help: str, value: Callable[[], float]) -> None:
         """Show as ``chatd_<name>`` what ``value`` says at the time of reading."""
         Gauge(f"chatd_{name}", help, registry=self.registry).set_function(value)
+
+    def gauges(self, name: str, help: str, label: str, values: Mapping[str, Callable[[], float]]) -> None:
+        """Show as ``chatd_<name>`` what each of ``values`` says, under ``label``."""
+        gauge = Gauge(f"chatd_{name}", help, [label], registry=self.registry)
+        for value, says in values.items():
+            gauge.labels(value).set_function(says)
 
     def exposition(self) -> bytes:
         """All figures, in Prometheus' text format."""

@@ -41,6 +41,11 @@ from chatd.wire.types import DeviceId
 ANY = (Malformed, Invalid, Unauthorized, Forbidden, RequestTimeout, RateLimited, Internal, Overloaded, Unavailable)
 WITH_BODY = (TooLarge, UnsupportedMediaType, OutcomeUnknown)
 
+QUOTAS = {
+    "RateLimit-Policy": "What the limit is, how much at once and in how many seconds",
+    "RateLimit": "How much of it is left, and in how many seconds there is more",
+}
+
 RESPONSES = "#/components/responses/"
 
 ABOUT = """\
@@ -50,6 +55,8 @@ and errors: see `/v1/asyncapi.json`. Events are not pushed over HTTP; ask for th
 Errors are problem details (RFC 9457) with the members that the same errors have on the WebSocket; programs go by
 `code`. Integers have at most 64 bits and are written without a fraction; of a key that is given twice in one object the
 last counts; what a command does not name is refused.
+
+How often a command may be asked for is limited. Its answer says what is left, in `RateLimit` and `RateLimit-Policy`.
 """
 
 
@@ -199,4 +206,10 @@ def _headers(errors: Sequence[type[ChatdError]]) -> Schema:
             "description": "Where waiting helps: for how many seconds.",
             "schema": {"type": "integer", "minimum": 0},
         }
+    if RateLimited in errors:
+        headers |= {name: _quota(about) for name, about in QUOTAS.items()}
     return headers
+
+
+def _quota(about: str) -> Schema:
+    return {"description": f"{about} (draft-ietf-httpapi-ratelimit-headers-10).", "schema": {"type": "string"}}

@@ -5,8 +5,10 @@ from math import ceil
 
 import msgspec
 
+from chatd.edge import quotas
 from chatd.edge.headers import COMMON, Headers
 from chatd.errors import ChatdError
+from chatd.security.limits import OverLimit
 from chatd.wire.codec import ErrorBody, error_body
 
 CONTENT_TYPE = b"application/problem+json"
@@ -45,6 +47,8 @@ def headers(error: ChatdError) -> list[tuple[bytes, bytes]]:
         found.append((b"WWW-Authenticate", b"Bearer"))
     if error.retry_after_ms is not None:
         found.append((b"Retry-After", b"%d" % ceil(error.retry_after_ms / 1000)))
+    if isinstance(error, OverLimit):
+        found.extend(quotas.fields(error.standing))
     return found
 
 

@@ -14,7 +14,7 @@ from twisted.web.server import Request
 from chatd.edge import problems
 from chatd.edge.channel import ChatChannel
 from chatd.edge.request_id import HEADER, request_id
-from chatd.errors import ChatdError, Internal
+from chatd.errors import ChatdError, Internal, RateLimited
 
 if TYPE_CHECKING:
     from chatd.edge.site import ChatSite
@@ -96,6 +96,11 @@ class ChatRequest(Request):
         values: Any = self.requestHeaders.getRawHeaders(name)
         return None if values is None else b", ".join(values).decode("latin-1")
 
+    @property
+    def client_address(self) -> str:
+        """Whose rates it counts for; empty where that is not known."""
+        return self.site.gateway.clients.rated(self.client)
+
     # -- as it is answered --
 
     def set_header(self, name: bytes, value: bytes) -> None:
@@ -113,7 +118,9 @@ class ChatRequest(Request):
         self.finish()
 
     def refuse(self, error: ChatdError) -> None:
-        """Answer with problem details, unless the client has gone."""
+        """Answer with problem details, unless the client has gone; who insists is not listened to any longer."""
+        if isinstance(error, RateLimited) and not self.gone and self.channel.socket.insists(self.site.gateway.throttle):
+            self.channel.last_answer()
         for name, value in problems.headers(error):
             self.set_header(name, value)
         self.answer(error.status, problems.CONTENT_TYPE, problems.body(error))

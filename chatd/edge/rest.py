@@ -15,7 +15,7 @@ from werkzeug.exceptions import MethodNotAllowed as NoSuchMethod
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import Map, Rule
 
-from chatd.edge import cors
+from chatd.edge import cors, quotas
 from chatd.edge.arguments import Arguments
 from chatd.edge.gateway import Gateway, RequestCaller
 from chatd.edge.handshake import bearer_token, device_name
@@ -62,6 +62,9 @@ class RestResource:
     async def _answer(self, request: ChatRequest) -> None:
         try:
             cors.admit(request, self._gateway.settings.origins.allowed)
+            refusal = self._gateway.throttle.request_refusal(request.client_address)
+            if refusal is not None:
+                raise refusal
             if request.method == b"OPTIONS":
                 self._tell_methods(request)
                 return
@@ -74,7 +77,13 @@ class RestResource:
     async def _carry_out(self, request: ChatRequest) -> Reply:
         endpoint, path = self._endpoint(request)
         caller = await self._caller(request)
-        return await self._gateway.router.dispatch(caller, _command(request, endpoint, path))
+        command = _command(request, endpoint, path)
+        replying = self._gateway.router.dispatch(caller, command)
+        # As it stands once this has been taken; another limit's standing comes with its error.
+        standing = self._gateway.throttle.standing(caller.allowance, endpoint.declaration)
+        for name, value in quotas.fields(standing) if standing is not None else ():
+            request.set_header(name, value)
+        return await replying
 
     def _body(self, reply: Reply) -> bytes:
         return b"{" + self._encode(reply).removeprefix(_TAG).removeprefix(b",")
@@ -113,7 +122,7 @@ class RestResource:
             raise Unauthorized
         device = device_name(request.header(b"Chatd-Device"))
         socket = request.channel.socket
-        claims = await self._gateway.verifier.verify(token, device)
+        claims = await self._gateway.identify(token, device, request.client_address)
         socket.authenticated()
         acting = on_behalf_of(claims, request.header(HEADER))
         if acting is claims:
@@ -129,7 +138,8 @@ class RestResource:
                 request=request.id,
             )
         request.asker = acting.user
-        return RequestCaller(acting, device, request.id)
+        # The request was counted for its address when it came.
+        return RequestCaller(acting, device, request.id, self._gateway.throttle.allowance(acting.user))
 
 
 def _rule(declaration: Declaration) -> Rule:

@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.resource import Resource
@@ -19,8 +20,9 @@ from chatd.edge.reading import Document
 from chatd.edge.request import ChatRequest
 from chatd.edge.rest import RestResource
 from chatd.edge.schemas import rendered
+from chatd.edge.turning_away import TurnedAway
 from chatd.edge.upgrade import SuccessorFactory, UpgradeResource
-from chatd.errors import NotFound
+from chatd.errors import ChatdError, NotFound, Overloaded
 
 log = Logger()
 
@@ -34,6 +36,9 @@ INDEX = b"""\
 
 RETRY_AFTER_MS = 2_000
 """How long at least, and half of how long at most, a socket that finds no room is asked to wait."""
+
+LONGEST_LINE_S = 60.0
+"""How long at most is waited besides for the turns of others."""
 
 
 class Responder(Protocol):
@@ -83,6 +88,7 @@ class ChatSite(Site):
         self.closing = False
         self._jitter = jitter
         self._over_tls = over_tls(gateway.settings.tls.hsts_seconds)
+        self._line_ends = 0.0
         timeouts = gateway.settings.timeouts
         self.deadlines = {
             Phase.ACCEPTED: timeouts.handshake,
@@ -118,6 +124,34 @@ class ChatSite(Site):
             client=getattr(request, "client", None),
             request=getattr(request, "id", None),
         )
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Speak HTTP on a new socket; where too many come at once, say no more than when to come back.
+
+        The address comes first, so that one from which all the connects come does not use up the turns of the others.
+        """
+        throttle, clients = self.gateway.throttle, self.gateway.clients
+        peer = clients.peer(addr)
+        # Whom a trusted proxy brings is known once a request has come.
+        client = "" if peer.proxy else clients.rated(peer.host)
+        refusal: ChatdError | None = throttle.connect_refusal(client)
+        if refusal is None:
+            if throttle.has_turn():
+                return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
+            refusal = Overloaded("Too many connect at once: wait, and come back.", retry_after_ms=self._turn_ms())
+        self.gateway.admission.refused += 1
+        return TurnedAway(refusal)
+
+    def _turn_ms(self) -> int:
+        """When a socket that came out of turn may try again.
+
+        Each is told a turn of its own, behind those that were told theirs before, so that all who are turned away come
+        back no faster than they are let in, however many they are.
+        """
+        now = self.gateway.reactor.seconds()
+        line = max(0.0, self._line_ends - now)
+        self._line_ends = now + min(line + 1 / self.gateway.throttle.connects.rate.per_second, LONGEST_LINE_S)
+        return round(1000 * line) + self.retry_after_ms()
 
     def retry_after_ms(self) -> int:
         """When a socket that found no room may try again."""

@@ -1,24 +1,27 @@
 """A socket that was let in, whichever protocol it speaks by now."""
 
 from chatd.edge.admission import Admission
+from chatd.security.limits import Bucket
+from chatd.state.throttle import Throttle
 
 
 class Socket:
     """One admitted socket's place in the counts.
 
     It goes along when a WebSocket takes the connection over, and whoever has the connection in the end says
-    :meth:`left`. Both methods count once, however often they are called.
+    :meth:`left`. That and :meth:`authenticated` count once, however often they are called.
 
     ``host`` is the address that it counts for, None while it is a proxy's that has not said for whom.
     """
 
-    __slots__ = ("_admission", "_authenticated", "_left", "host")
+    __slots__ = ("_admission", "_authenticated", "_left", "_refusals", "host")
 
     def __init__(self, admission: Admission, host: str | None) -> None:
         self._admission = admission
         self.host = host
         self._authenticated = False
         self._left = False
+        self._refusals: Bucket | None = None
 
     def counts_for(self, host: str | None) -> bool:
         """From now on it counts for this address; False, and nothing changes, where that one has used up its share."""
@@ -33,6 +36,12 @@ class Socket:
         if not self._authenticated and not self._left:
             self._authenticated = True
             self._admission.authenticated()
+
+    def insists(self, throttle: Throttle) -> bool:
+        """One more request or command on it was refused. Whether it goes on and on, and is to be closed."""
+        if self._refusals is None:
+            self._refusals = Bucket()
+        return throttle.insists(self._refusals)
 
     def left(self) -> None:
         """It has gone."""

@@ -32,8 +32,13 @@ class Successor(Protocol):
 class SuccessorFactory(Protocol):
     """Makes what takes connections over."""
 
-    def shake_hands(self, headers: Mapping[str, str], offered: Sequence[str], secure: bool) -> Awaitable[Handshake]:
-        """What the handshake settles, of these headers by lower-case name; raises a ChatdError to refuse it."""
+    def shake_hands(
+        self, headers: Mapping[str, str], offered: Sequence[str], secure: bool, client: str
+    ) -> Awaitable[Handshake]:
+        """What the handshake settles, of these headers by lower-case name; raises a ChatdError to refuse it.
+
+        ``client`` is the address that it counts for.
+        """
 
     def buildProtocol(self, addr: IAddress) -> Any:
         """The :class:`Successor` for a connection from ``addr``, or None where none is to be had."""
@@ -66,7 +71,7 @@ class UpgradeResource:
                 raise UpgradeRequired(f"chatd speaks version {VERSION} of WebSocket.")
             headers = _headers(request)
             offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
-            handshake = await self._factory.shake_hands(headers, offered, request.secure)
+            handshake = await self._factory.shake_hands(headers, offered, request.secure, request.client_address)
             if not request.gone:
                 self._hand_over(request, handshake)
         except ChatdError as error:

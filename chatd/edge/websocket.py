@@ -98,9 +98,11 @@ class ConnectionFactory(WebSocketServerFactory):
             trustXForwardedFor=0,
         )
 
-    async def shake_hands(self, headers: Mapping[str, str], offered: Sequence[str], secure: bool) -> Handshake:
+    async def shake_hands(
+        self, headers: Mapping[str, str], offered: Sequence[str], secure: bool, client: str
+    ) -> Handshake:
         """See :class:`~chatd.edge.upgrade.SuccessorFactory`."""
-        return await shake_hands(self.gateway, headers, offered, list(self.forms), secure)
+        return await shake_hands(self.gateway, headers, offered, list(self.forms), secure, client)
 
     def hello(self, handler: ConnectionHandler, claims: Claims) -> Hello:
         """The first event of ``handler``'s connection."""
@@ -161,7 +163,9 @@ class ConnectionFactory(WebSocketServerFactory):
 
     def go_away(self) -> None:
         """Tell every client that this server ends, and when to come back; close what has nothing under way."""
-        spread_ms = max(SHORTEST_SPREAD_MS, len(self.handlers) * 1000 // RETURNS_PER_SECOND)
+        # No faster than whoever serves them next lets them in.
+        returns = min(RETURNS_PER_SECOND, self.gateway.throttle.connects.rate.per_second)
+        spread_ms = max(SHORTEST_SPREAD_MS, len(self.handlers) * 1000 / returns)
         for handler in list(self.handlers):
             handler.go_away(Goaway(retry_after_ms=round(spread_ms * self._jitter())))
         self.part_from_the_answered()

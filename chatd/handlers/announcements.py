@@ -115,6 +115,7 @@ class Announcements:
         Announce,
         reply=Sent,
         route=Route("POST", "/v1/groups/{conversation}/announcements"),
+        cost=5,
         errors=(Invalid, Forbidden, NotFound, Conflict, TooLarge),
         emits=(MessageCreated,),
         ordered_by=ordered_by_group,

@@ -40,6 +40,7 @@ from chatd.records.devices import TokensRevoked
 from chatd.records.presence import PresenceChanged, TypingShown
 from chatd.state.directory import RosterChanged
 from chatd.state.relations import RelationsChanged
+from chatd.state.spending import Spent
 from chatd.wire.commands import Declaration, declarations
 from chatd.wire.events import EphemeralEvent
 
@@ -112,5 +113,6 @@ SIGNALS: tuple[type[Signal], ...] = (
     ProfilesChanged,
     PresenceChanged,
     TypingShown,
+    Spent,
 )
 """What workers tell each other in passing. A new kind has its place here, or it does not cross."""

@@ -175,6 +175,7 @@ class Groups:
         CreateGroup,
         reply=Changed,
         route=Route("POST", "/v1/groups"),
+        cost=10,
         errors=(Invalid, Forbidden, Conflict, TooLarge),
         emits=(GroupCreated, ConversationJoined),
         example={"client_id": "g1", "title": "Choir", "members": ["bob"]},

@@ -113,6 +113,7 @@ class Invitations:
         Invite,
         reply=Changed,
         route=Route("POST", "/v1/groups/{conversation}/invitations"),
+        cost=5,
         errors=(Invalid, Forbidden, NotFound, Conflict, Unchanged, TooLarge),
         emits=(InvitationSent,),
         ordered_by=ordered_by_group,

@@ -23,7 +23,7 @@ class Liveness:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
 
-    @command(Ping, reply=Pong, route=Route("GET", "/v1/ping"))
+    @command(Ping, reply=Pong, route=Route("GET", "/v1/ping"), counts_as="passing")
     async def ping(self, caller: Caller, ping: Ping) -> Pong:
         """Ask for a sign of life."""
         return Pong(time=self._now())

@@ -108,6 +108,7 @@ class Members:
         AddMembers,
         reply=Changed,
         route=Route("POST", "/v1/groups/{conversation}/members"),
+        cost=5,
         errors=(Invalid, Forbidden, NotFound, Conflict, Unchanged, TooLarge),
         emits=(MemberAdded, ConversationJoined),
         ordered_by=ordered_by_group,

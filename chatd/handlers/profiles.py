@@ -179,6 +179,7 @@ class Profiles:
         Get,
         reply=ProfileList,
         route=Route("POST", "/v1/users/get"),
+        counts_as="read",
         errors=(Invalid,),
         example={"users": ["alice", "bob"]},
     )

@@ -137,6 +137,7 @@ class Searching:
         SearchMessages,
         reply=FoundMessages,
         route=Route("POST", "/v1/search"),
+        counts_as="search",
         errors=(Invalid, NotFound, Disabled),
         example={"query": 'hello "see you"'},
     )

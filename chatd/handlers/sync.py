@@ -72,6 +72,8 @@ class Resuming:
         Sync,
         reply=Synced,
         route=Route("POST", "/v1/sync"),
+        counts_as="read",
+        cost=2,
         errors=(Invalid,),
         emits=(ConversationStale, EntryUnknown),
         ordered_by=lambda caller, sync: "sync",

@@ -28,6 +28,8 @@ from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from chatd.records.keys import WrappedKey
 from chatd.security.jwks import base64url, unpadded_base64url
@@ -52,7 +54,7 @@ class MasterKeyError(ValueError):
 class MasterKeys:
     """Versioned master keys of 256 bits; the last one is `current`."""
 
-    __slots__ = ("_aeads", "current")
+    __slots__ = ("_aeads", "_newest", "current")
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """Take 32 bytes by version, oldest first; raises `MasterKeyError`."""
@@ -62,6 +64,7 @@ class MasterKeys:
             raise MasterKeyError("every master key must have 32 bytes")
         self._aeads = {version: AESGCM(key) for version, key in keys.items()}
         self.current = list(keys)[-1]
+        self._newest = keys[self.current]
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -106,6 +109,10 @@ class MasterKeys:
     def cipher(self, version: str) -> AESGCM:
         """The cipher of that version; raises `KeyError`."""
         return self._aeads[version]
+
+    def derive(self, purpose: bytes) -> bytes:
+        """32 bytes for another ``purpose``, from the current master key by HKDF (RFC 5869, section 2.3)."""
+        return HKDFExpand(SHA256(), KEY_BYTES, purpose).derive(self._newest)
 
 
 class Keyring:

@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from chatd.settings.base import Section
+from chatd.settings.rates import Rates
+
 ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9][0-9]{0,4})?\Z"
 """The shape of a configured origin: a scheme, a host, perhaps a port, and nothing behind them."""
 
@@ -54,10 +57,6 @@ class SettingsError(Exception):
         self.key = key
         self.source = source
         self.problem = problem
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all sections."""
 
 
 Path = Meta(extra={"kind": "path"})
@@ -413,6 +412,7 @@ class Settings(Section, frozen=True, kw_only=True):
     tokens: Tokens = msgspec.field(default_factory=Tokens)
     encryption: Encryption = msgspec.field(default_factory=Encryption)
     limits: Limits = msgspec.field(default_factory=Limits)
+    rates: Rates = msgspec.field(default_factory=Rates)
     groups: Groups = msgspec.field(default_factory=Groups)
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     origins: OriginsAllowed = msgspec.field(default_factory=OriginsAllowed)

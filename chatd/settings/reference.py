@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from chatd.records.base import Record
-from chatd.settings.model import MOST_WORKERS, Secret, Section, Settings
+from chatd.settings.base import Section
+from chatd.settings.model import MOST_WORKERS, Secret, Settings
 
 FILE_AND_ENVIRONMENT_ONLY = frozenset({"database.dsn", "contacts.secret", "redis.url"})
 """Secrets are no flags: every user of a machine can see the flags of every process."""
@@ -84,6 +85,7 @@ _EXPECTED = {
     "seconds": "seconds",
     "text": "text in UTF-8",
     "secret": "text in UTF-8",
+    "rate": "a rate such as 100/s burst 500, or off",
     "prefix": "1 to 64 letters, digits, dots, hyphens and underscores",
 }
 

@@ -43,6 +43,9 @@ class Route:
 OrderKey = Callable[[Any, Any], str]
 """``(caller, command)`` -> what its order is kept in, usually a conversation."""
 
+CommandClass = Literal["read", "write", "passing", "search"]
+"""What is limited together: each has its own rate in ``[rates]``."""
+
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -52,7 +55,7 @@ class Declaration:
 
     With ``ordered_by``, of the commands of one connection and one key each starts when the one before it has ended.
     With ``hands_on`` the method ends earlier, when its change has been handed on, and returns an awaitable of the
-    reply: then nothing waits for a commit in order to start.
+    reply: then nothing waits for a commit in order to start. It takes ``cost`` of what its class may take.
     """
 
     shape: type[Command]
@@ -66,6 +69,8 @@ class Declaration:
     emits: tuple[type[Event], ...] = ()
     ordered_by: OrderKey | None = None
     hands_on: bool = False
+    counts_as: CommandClass = "write"
+    cost: int = 1
     example: dict[str, Any] | None = None
 
 
@@ -73,6 +78,11 @@ class Declared:
     """What :func:`command` leaves on a method."""
 
     attribute: ClassVar[str] = "__chatd_command__"
+
+
+def counted_by_route(route: Route) -> CommandClass:
+    """What a command counts as that says nothing about it."""
+    return "read" if route.method == "GET" else "write"
 
 
 def command(
@@ -84,9 +94,14 @@ def command(
     emits: Iterable[type[Event]] = (),
     ordered_by: OrderKey | None = None,
     hands_on: bool = False,
+    counts_as: CommandClass | None = None,
+    cost: int = 1,
     example: dict[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Declare that the method below carries out ``shape``. Its docstring becomes the published description."""
+    """Declare that the method below carries out ``shape``. Its docstring becomes the published description.
+
+    It counts as its route would have it unless ``counts_as`` says otherwise.
+    """
 
     def declare(method: Handler) -> Handler:
         summary, _, rest = (method.__doc__ or "").strip().partition("\n")
@@ -102,6 +117,8 @@ def command(
             emits=tuple(emits),
             ordered_by=ordered_by,
             hands_on=hands_on,
+            counts_as=counts_as or counted_by_route(route),
+            cost=cost,
             example=example,
         )
         setattr(method, Declared.attribute, declaration)

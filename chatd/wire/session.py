@@ -20,7 +20,7 @@ at most :data:`MAX_WAITING` of them, so that a client may pipeline behind its ``
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from chatd.errors import ChatdError, CloseCode, Invalid, PeerError, ServerError, Unauthorized
+from chatd.errors import ChatdError, CloseCode, Invalid, PeerError, RateLimited, ServerError, Unauthorized
 from chatd.records.tokens import Claims
 from chatd.wire.codec import BadFrame, Codec
 from chatd.wire.commands import Command
@@ -158,7 +158,7 @@ class Session:
         else:
             self.close(CloseCode.UNAUTHENTICATED, "the token does not hold")
 
-    def failed(self, error: ServerError) -> None:
+    def failed(self, error: ServerError | RateLimited) -> None:
         """No verdict on the last ``auth`` could be had. An open connection keeps the token it had."""
         if self._auth is None or self.state not in (State.VERIFYING, State.RENEWING):
             return

@@ -9,7 +9,7 @@ from twisted.web.http_headers import Headers
 
 from chatd.edge.clients import Clients, Peer, Unnamed
 from chatd.handlers.catalogue import DECLARATIONS
-from chatd.settings.model import Proxies
+from chatd.settings.model import Proxies, Settings
 from chatd.wire.commands import Done
 from tests.kit.visitor import RecordingRouter, Visitor, WaitingRouter, World, request, settings
 
@@ -108,11 +108,11 @@ def test_a_trusted_proxys_forwarded_header_is_not_looked_at(logged: list[LogEven
     ],
 )
 def test_who_is_connected(trusted: tuple[str, ...], address: object, peer: Peer) -> None:
-    assert Clients(Proxies(trusted=trusted)).peer(address) == peer
+    assert Clients(Settings(proxies=Proxies(trusted=trusted))).peer(address) == peer
 
 
 def test_over_a_trusted_unix_socket_the_client_is_whom_the_proxy_names() -> None:
-    clients = Clients(Proxies(trusted=("unix",)))
+    clients = Clients(Settings(proxies=Proxies(trusted=("unix",))))
     peer = clients.peer(UNIXAddress(None))
     assert clients.behind(peer, Headers({b"X-Forwarded-For": [CLIENT.encode()]})) == CLIENT
     assert clients.behind(peer, Headers()) == ""

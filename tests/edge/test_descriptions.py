@@ -129,7 +129,7 @@ def test_literals_are_marked_up_as_markdown_does(document: Any) -> None:
 @pytest.mark.parametrize("error", CATALOGUE, ids=lambda error: error.code)
 def test_every_error_is_described_where_it_can_occur(error: Any) -> None:
     over_http, on_websocket = json.dumps(OPENAPI), json.dumps(ASYNCAPI)
-    only_http = ("method_not_allowed", "rate_limited", "request_timeout", "unsupported_media_type", "upgrade_required")
+    only_http = ("method_not_allowed", "request_timeout", "unsupported_media_type", "upgrade_required")
     assert (f"`{error.code}`" in on_websocket) is (error.code not in only_http)
     # Whoever goes by the document asks with the right method, and does not ask for the WebSocket.
     assert (f"`{error.code}`" in over_http) is (error.code not in ("method_not_allowed", "upgrade_required"))

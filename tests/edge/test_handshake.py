@@ -15,7 +15,7 @@ ELSEWHERE = "https://evil.example.com"
 def shake(world: World | None = None, *, offered: list[str] = SPOKEN, secure: bool = True, **headers: str) -> Handshake:
     """``Chatd_Device`` stands for ``Chatd-Device``."""
     named = {"host": HOST} | {name.lower().replace("_", "-"): value for name, value in headers.items()}
-    return at_once(shake_hands((world or World()).site.gateway, named, offered, SPOKEN, secure))
+    return at_once(shake_hands((world or World()).site.gateway, named, offered, SPOKEN, secure, "192.0.2.1"))
 
 
 # -- the token --

@@ -36,6 +36,14 @@ def test_what_others_count_is_read_when_it_is_asked_for() -> None:
     assert figures(metrics)["chatd_connections"] == 0
 
 
+def test_figures_of_one_kind_stand_under_one_name() -> None:
+    metrics, refused = Metrics([]), {"write": 0, "read": 2}
+    metrics.gauges("rate_limited", "Refused.", "limit", {name: lambda name=name: refused[name] for name in refused})
+    refused["write"] = 7
+    seen = figures(metrics)
+    assert (seen['chatd_rate_limited{limit="write"}'], seen['chatd_rate_limited{limit="read"}']) == (7, 2)
+
+
 def test_unreadable_entries_are_counted() -> None:
     metrics = Metrics([])
     metrics.unreadable()

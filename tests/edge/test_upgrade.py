@@ -61,7 +61,9 @@ class Successors:
     def __init__(self) -> None:
         self.made: list[Successor] = []
 
-    async def shake_hands(self, headers: Mapping[str, str], offered: Sequence[str], secure: bool) -> Handshake:
+    async def shake_hands(
+        self, headers: Mapping[str, str], offered: Sequence[str], secure: bool, client: str
+    ) -> Handshake:
         return Handshake(subprotocol="chatd.v1.json", claims=None, device="default")
 
     def buildProtocol(self, addr: Any) -> Successor:

@@ -13,6 +13,7 @@ from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import Self
 
 from chatd.security.keyring import MasterKeys
+from chatd.settings.rates import Rates
 from tests.kit.ports import reserve_port
 from tests.kit.settings import private
 from tests.kit.tokens import AUDIENCE, ISSUER, AuthService
@@ -46,6 +47,8 @@ class Server:
                 "audience": AUDIENCE,
             },
             "database": {"dsn": dsn},
+            # Tests do in a second, from one address, what people do in a day; those of the limits set their own.
+            "rates": dict.fromkeys(Rates.__struct_fields__, "100000/s burst 100000"),
             "encryption": {
                 "master_keys_file": str(private(folder / "master-keys", MasterKeys.generate_line("2025-11")))
             },

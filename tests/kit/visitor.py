@@ -31,6 +31,7 @@ from chatd.router import Router
 from chatd.settings.model import Settings
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
+from chatd.state.throttle import Throttle
 from chatd.wire.commands import Command, Declaration, Done, Reply
 
 TOKEN = "token-of-alice"
@@ -81,7 +82,9 @@ class WaitingRouter(RecordingRouter):
 class NoWebSockets:
     """A WebSocket factory for tests that need none."""
 
-    async def shake_hands(self, headers: Mapping[str, str], offered: Sequence[str], secure: bool) -> Handshake:
+    async def shake_hands(
+        self, headers: Mapping[str, str], offered: Sequence[str], secure: bool, client: str
+    ) -> Handshake:
         return Handshake(subprotocol="chatd.v1.json", claims=None, device="default")
 
     def buildProtocol(self, addr: object) -> None:
@@ -108,13 +111,15 @@ class World:
             max_per_address=limits.max_connections_per_address,
             max_unauthenticated=limits.max_unauthenticated,
         )
+        self.throttle = Throttle(self.settings.rates, b"secret", self.clock.seconds)
         gateway = Gateway(
             router=self.router,
             verifier=self.verifier,
             revocations=self.revocations,
             hub=Hub(_no_events),
             admission=self.admission,
-            clients=Clients(self.settings.proxies),
+            clients=Clients(self.settings),
+            throttle=self.throttle,
             settings=self.settings,
             reactor=self.clock,
             now=self.clock.seconds,

@@ -74,14 +74,17 @@ class WorkersServer(Server):
 
     def figures(self, name: str) -> dict[int, float]:
         """What each worker says of this figure."""
+        found = re.findall(rf'^{name}{{worker="(\d+)"}} (\S+)$', self.metrics(), re.MULTILINE)
+        return {int(number): float(value) for number, value in found}
+
+    def metrics(self) -> str:
+        """All figures of all workers."""
         connection = HTTPConnection("127.0.0.1", self._overview.getsockname()[1], timeout=WITHIN_S)
         try:
             connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
-        found = re.findall(rf'^{name}{{worker="(\d+)"}} (\S+)$', text, re.MULTILINE)
-        return {int(number): float(value) for number, value in found}
 
     def close(self) -> None:
         """Leave no process behind."""

@@ -115,6 +115,14 @@ def test_keys_and_nonces_come_from_the_random_source() -> None:
     assert wrapped.wrapped[:13] == b"\x01" + b"\x02" * 12
 
 
+def test_keys_for_other_purposes_come_from_the_current_master_key_alone() -> None:
+    first, second = bytes(32), bytes(range(32))
+    both, only = MasterKeys({"1": first, "2": second}), MasterKeys({"2": second})
+    assert both.derive(b"limits") == only.derive(b"limits") != second
+    assert both.derive(b"limits") != both.derive(b"other")
+    assert MasterKeys({"1": first}).derive(b"limits") != both.derive(b"limits")
+
+
 def test_what_was_wrapped_by_an_earlier_release_still_opens() -> None:
     wrapped = WrappedKey(
         user="Zoë",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chatd.errors import Conflict, NotFound
-from chatd.wire.commands import Command, Done, Route, command, declarations
+from chatd.wire.commands import Command, Done, Route, command, counted_by_route, declarations
 from chatd.wire.events import EphemeralEvent
 
 
@@ -43,7 +43,7 @@ class Gestures:
     async def not_a_command(self) -> None:
         """Not declared."""
 
-    @command(Bow, reply=Done, route=Route("GET", "/v1/bow"))
+    @command(Bow, reply=Done, route=Route("GET", "/v1/bow"), counts_as="search", cost=3)
     async def bow(self, caller: Any, bow: Bow) -> Done:
         return Done()
 
@@ -62,6 +62,12 @@ def test_a_declaration_says_all_that_follows_from_it() -> None:
     assert wave.ordered_by is not None
     assert wave.ordered_by(None, None) == "all"
     assert (bow.name, bow.summary, bow.description, bow.errors, bow.ordered_by) == ("bow", "", "", (), None)
+
+
+def test_a_command_counts_as_its_route_would_have_it_unless_it_says_otherwise() -> None:
+    wave, bow = declarations(Gestures)
+    assert (wave.counts_as, wave.cost, bow.counts_as, bow.cost) == ("write", 1, "search", 3)
+    assert counted_by_route(bow.route) == "read"
 
 
 def test_a_declared_method_stays_what_it_was() -> None:

@@ -1,0 +1,214 @@
+"""What is refused before anything else is looked at, and how HTTP tells how much is left."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.testing import StringTransport
+from zope.interface import alsoProvides
+
+from chatd.edge import quotas
+from chatd.edge.handshake import shake_hands
+from chatd.edge.site import LONGEST_LINE_S, RETRY_AFTER_MS
+from chatd.edge.turning_away import TurnedAway
+from chatd.errors import RateLimited
+from chatd.handlers.liveness import Liveness
+from chatd.router import Router
+from chatd.security.limits import Rate, Standing
+from tests.kit.at_once import watch
+from tests.kit.visitor import Visitor, World, parsed, request, settings
+from tests.kit.world import NOON
+
+HERE, THERE, PROXY = "192.0.2.1", "192.0.2.2", "198.51.100.1"
+GUESS = "Bearer guess"
+SPOKEN = ["chatd.v1.json"]
+
+
+def world(*, behind_proxy: bool = False, trusted: Sequence[str] = (), **rates: str) -> World:
+    """A way in to the command ``ping``, with these rates."""
+    made: list[World] = []
+    router = Router(
+        [Liveness(lambda: NOON)],
+        lambda name, error, caller: None,
+        limit=lambda allowance, declaration: made[0].throttle.refusal(allowance, declaration),
+    )
+    given = msgspec.structs.replace(
+        settings(rates=rates, proxies={"trusted": list(trusted)}), behind_proxy=behind_proxy
+    )
+    made.append(World(router=router, settings=given))
+    return made[0]
+
+
+def ping(visitor: Visitor, **headers: str) -> Any:
+    return visitor.ask("GET", "/v1/ping", **headers)
+
+
+# -- the header fields --
+
+
+@pytest.mark.parametrize(
+    ("rate", "left", "next_in", "policy", "limit"),
+    [
+        (Rate(burst=500, per_second=100), 500, 0, b'"write";q=500;w=5', b'"write";r=500'),
+        (Rate(burst=500, per_second=100), 0, 3, b'"write";q=500;w=5', b'"write";r=0;t=3'),
+        (Rate(burst=1, per_second=1000), 1, 0, b'"write";q=1;w=1', b'"write";r=1'),
+        (Rate(burst=10, per_second=0.3), 9, 4, b'"write";q=10;w=34', b'"write";r=9;t=4'),
+    ],
+)
+def test_a_standing_is_told_as_the_draft_says(rate: Rate, left: int, next_in: int, policy: bytes, limit: bytes) -> None:
+    standing = Standing(limit="write", rate=rate, left=left, next_in=next_in)
+    assert quotas.fields(standing) == [(b"RateLimit-Policy", policy), (b"RateLimit", limit)]
+
+
+def test_each_answer_tells_what_is_left_and_a_refusal_when_there_is_more() -> None:
+    alices = world(passing="0.5/s burst 2")
+    visitor = alices.visitor()
+    left = [ping(visitor).headers["RateLimit"] for _ in range(2)]
+    assert left == ['"passing";r=1;t=2', '"passing";r=0;t=2']
+    refused = ping(visitor)
+    assert (refused.status, refused.code, refused.problem["retryable"]) == (429, "rate_limited", True)
+    assert refused.headers["RateLimit-Policy"] == '"passing";q=2;w=4'
+    assert refused.headers["RateLimit"] == '"passing";r=0;t=2'
+    assert int(refused.headers["Retry-After"]) == 3  # two seconds and a millisecond, rounded up
+    alices.clock.advance(refused.problem["retry_after_ms"] / 1000)
+    assert ping(visitor).status == 200
+
+
+def test_where_nothing_is_limited_nothing_is_told() -> None:
+    assert "RateLimit" not in ping(world(passing="off").visitor()).headers
+
+
+def test_pages_of_other_origins_may_read_what_is_left() -> None:
+    answer = ping(world().visitor(), Origin="http://chat.example.com")
+    exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"RateLimit", "RateLimit-Policy", "Retry-After"} <= set(exposed)
+
+
+# -- by address --
+
+
+def test_requests_from_one_address_are_limited_before_their_token_is_looked_at() -> None:
+    crowd = world(address="1/s burst 3")
+    visitor = crowd.visitor(HERE)
+    assert [ping(visitor).status for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert len(crowd.verifier.asked) == 3
+    assert ping(crowd.visitor(HERE)).headers["RateLimit-Policy"] == '"address";q=3;w=3'
+    assert ping(crowd.visitor(THERE)).status == 200
+    assert crowd.visitor(HERE).ask("GET", "/readyz").status == 200
+
+
+def test_behind_a_trusted_proxy_each_client_is_limited_by_itself() -> None:
+    crowd = world(behind_proxy=True, trusted=[PROXY], address="1/s burst 2", connects_per_address="1/s burst 1")
+    proxy = crowd.visitor(PROXY)
+    headers = [{"X_Forwarded_For": client} for client in (HERE, HERE, HERE, THERE)]
+    assert [ping(proxy, **one).status for one in headers] == [200, 200, 429, 200]
+    assert ping(crowd.visitor(PROXY), X_Forwarded_For=THERE).status == 200
+
+
+def test_so_are_handshakes() -> None:
+    crowd = world(address="1/s burst 1")
+    headers = {"host": "chat.example.com", "authorization": "Bearer token-of-alice"}
+    shaken = [watch(shake_hands(crowd.site.gateway, headers, SPOKEN, SPOKEN, True, HERE)) for _ in range(2)]
+    assert isinstance(shaken[1].error, RateLimited)
+    assert shaken[0].result.claims.user == "alice"
+    assert len(crowd.verifier.asked) == 1
+
+
+def test_a_guesser_is_refused_before_the_token_is_looked_at() -> None:
+    guessed = world(failed_auth="1/s burst 3")
+    visitor = guessed.visitor(HERE)
+    assert [ping(visitor, Authorization=GUESS).status for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert ping(visitor).status == 429
+    assert len(guessed.verifier.asked) == 3
+    assert ping(guessed.visitor(THERE)).status == 200
+    guessed.clock.advance(1)
+    assert ping(visitor).status == 200
+
+
+def test_a_token_that_holds_is_no_guess() -> None:
+    honest = world(failed_auth="1/s burst 1")
+    assert {ping(honest.visitor()).status for _ in range(20)} == {200}
+
+
+def test_behind_a_proxy_nobody_suffers_for_what_others_do() -> None:
+    proxied = world(
+        behind_proxy=True, address="1/s burst 1", failed_auth="1/s burst 1", connects_per_address="1/s burst 1"
+    )
+    for _ in range(5):
+        assert ping(proxied.visitor(), Authorization=GUESS).status == 401
+        assert ping(proxied.visitor()).status == 200
+
+
+def test_who_goes_on_while_they_are_refused_loses_the_connection() -> None:
+    patient = world(address="0.001/s burst 1", refused="1/s burst 3")
+    visitor = patient.visitor()
+    ping(visitor)
+    for _ in range(3):
+        assert (ping(visitor).headers["Connection"], visitor.closed) == (None, False)
+    assert (ping(visitor).headers["Connection"], visitor.closed) == ("close", True)
+
+
+# -- connects --
+
+
+def test_connects_from_one_address_are_world() -> None:
+    crowd = world(connects_per_address="1/s burst 2")
+    crowd.visitor(HERE)
+    crowd.visitor(HERE)
+    turned_away = crowd.visitor(HERE)
+    assert (turned_away.answer().code, turned_away.closed) == ("rate_limited", True)
+    assert crowd.visitor(THERE).ask("GET", "/healthz").status == 200
+    assert crowd.admission.connections == 3
+
+
+def test_one_address_does_not_use_up_the_turns_of_the_others() -> None:
+    crowd = world(connects_per_address="1/s burst 2", connects="1/s burst 3")
+    for _ in range(100):
+        crowd.visitor(HERE)
+    assert crowd.visitor(THERE).ask("GET", "/healthz").status == 200
+    assert crowd.visitor(THERE).answer().code == "overloaded"
+
+
+def test_above_what_a_worker_takes_a_connect_is_answered_without_being_read() -> None:
+    busy = world(connects="1/s burst 1")
+    busy.visitor()
+    late = busy.visitor(THERE)
+    assert isinstance(late.channel, TurnedAway)
+    answer = late.answer()
+    assert (answer.status, answer.code, late.closed) == (503, "overloaded", True)
+    assert int(answer.headers["Retry-After"]) * 1000 >= answer.problem["retry_after_ms"] >= RETRY_AFTER_MS
+    late.send(request("GET", "/healthz"))
+    assert (late.received, busy.admission.connections, busy.admission.refused) == (b"", 1, 1)
+    busy.clock.advance(1)
+    assert busy.visitor().ask("GET", "/healthz").status == 200
+
+
+def test_over_tls_it_is_closed_before_the_handshake() -> None:
+    busy = world(connects="1/s burst 1")
+    busy.visitor()
+    transport = StringTransport(lenient=True)
+    alsoProvides(transport, ISSLTransport)
+    protocol = busy.site.buildProtocol(transport.getPeer())
+    protocol.makeConnection(transport)
+    assert (transport.value(), transport.disconnected) == (b"", True)
+
+
+def test_all_who_are_turned_away_are_told_turns_as_far_apart_as_they_are_let_in() -> None:
+    busy = world(connects="10/s burst 1")
+    busy.visitor()
+    waits = [busy.visitor().answer().problem["retry_after_ms"] for _ in range(100)]
+    turns = [100 * number for number in range(100)]
+    assert all(0 <= wait - turn - RETRY_AFTER_MS <= RETRY_AFTER_MS for wait, turn in zip(waits, turns, strict=True))
+    # However many come, the last turn is bounded.
+    for _ in range(600):
+        wait = busy.visitor().answer().problem["retry_after_ms"]
+    assert wait <= 1000 * LONGEST_LINE_S + 2 * RETRY_AFTER_MS
+
+
+def test_a_last_word_is_a_whole_response() -> None:
+    busy = world(connects="1/s burst 1")
+    busy.visitor()
+    answer, rest = parsed(busy.visitor().received)
+    assert (answer.headers["Connection"], rest) == ("close", b"")
