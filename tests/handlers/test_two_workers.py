@@ -162,6 +162,34 @@ def test_while_the_bus_is_away_everybody_goes_on_and_what_was_missed_is_found_wh
     assert texts(two.alice) == texts(two.bob) == ["3", "4"]
 
 
+def test_while_the_bus_is_away_what_others_say_is_found_every_few_seconds(two: Two) -> None:
+    conversation = two.begun()
+    for bus in two.line.buses:
+        bus.unlink()
+    for n in range(3, 6):
+        two.alice.send(str(n), conversation=conversation)
+        two.line.clock.advance(PULSE_SECONDS)
+        two.bus(two.there).pulse()
+        two.settle()
+        assert texts(two.bob)[-1] == str(n)
+    assert two.bob.of(ConversationStale) == []
+
+
+def test_what_one_says_whom_the_bus_alone_has_lost_is_found_by_those_who_have_it(two: Two) -> None:
+    """Hers is away, his is there and hears nothing of her."""
+    conversation = two.begun()
+    two.bus(two.here).pulse()
+    two.bus(two.here).unlink()
+    two.line.clock.advance(SILENT_SECONDS + 1)
+    for n in range(3, 6):
+        two.alice.send(str(n), conversation=conversation)
+        two.bus(two.there).pulse()
+        two.settle()
+        assert texts(two.bob)[-1] == str(n)
+        two.line.clock.advance(PULSE_SECONDS)
+    assert two.bob.of(ConversationStale) == []
+
+
 def test_a_conversation_that_began_while_the_bus_was_away_is_found_when_it_is_back(two: Two) -> None:
     two.begun()
     for bus in two.line.buses:
