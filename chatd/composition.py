@@ -21,6 +21,7 @@ from chatd.bus.wiring import wire
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.gateway import Gateway
+from chatd.edge.memory import MemoryWatch
 from chatd.edge.metrics import Metrics
 from chatd.edge.sightings import Sightings
 from chatd.edge.site import build_site
@@ -48,6 +49,7 @@ from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
 from chatd.workers.introspection_watch import IntrospectionWatch
+from chatd.workers.resources import releasing, resident_bytes, sockets_for_clients
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
@@ -136,6 +138,7 @@ def build_worker(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
             max_unauthenticated=limits.max_unauthenticated,
+            room=lambda count: not memory.short and count < sockets_for_clients(settings.database.pool_size),
         ),
         settings=settings,
         reactor=reactor,
@@ -145,11 +148,14 @@ def build_worker(
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
     connections = ConnectionFactory(gateway)
+    memory = MemoryWatch(limits.memory_bytes, resident_bytes, releasing(), lambda: connections.handlers, reactor)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
     IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
     _measure(metrics, identity)
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
+    metrics.gauge("memory_short", "Whether sockets are refused for want of memory.", lambda: memory.short)
+    metrics.gauge("memory_dropped", "Connections dropped for their memory.", lambda: memory.dropped)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
     metrics.gauge("database_waiting", "Statements that wait for a connection.", lambda: pool.occupancy.waiting)
     metrics.gauge("database_connections", "Connections to PostgreSQL.", lambda: pool.occupancy.alive)
@@ -165,7 +171,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
-        watches=(identity,),
+        watches=(identity, memory),
         # Before they are known no token is taken.
         equipped=lambda: revocations.known,
         rhythm=rhythm,

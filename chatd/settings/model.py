@@ -196,6 +196,9 @@ class Limits(Section, frozen=True, kw_only=True):
     slow_reader_seconds: Annotated[
         float, Meta(ge=1, le=3600, description="How long events may be held back before the connection is closed.")
     ] = 30.0
+    memory_bytes: Annotated[
+        int, Meta(ge=0, le=2**50, description="Memory that a worker must not pass, 128 MiB or more; 0: no bound.")
+    ] = 0
 
 
 class Groups(Section, frozen=True, kw_only=True):

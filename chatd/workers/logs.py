@@ -13,6 +13,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from chatd.workers.patient import patient
+
 
 @implementer(ILogObserver)
 class EscapingObserver:
@@ -45,5 +47,5 @@ def limit_log(level: str) -> Callable[[str], None]:
     observers: list[ILogObserver] = list(globalLogPublisher._observers)
     for observer in observers:
         globalLogPublisher.removeObserver(observer)
-        globalLogPublisher.addObserver(FilteringLogObserver(EscapingObserver(observer), [predicate]))
+        globalLogPublisher.addObserver(FilteringLogObserver(EscapingObserver(patient(observer)), [predicate]))
     return lambda level: predicate.setLogLevelForNamespace("", LogLevel.levelWithName(level))

@@ -84,3 +84,16 @@ def test_what_was_refused_leaves_no_trace_by_address() -> None:
     for number in range(100):
         full.admit(f"192.0.2.{number}")
     assert len(full._by_address) == 0
+
+
+def test_none_where_the_process_has_no_room_for_it() -> None:
+    asked: list[int] = []
+
+    def room(connections: int) -> bool:
+        asked.append(connections)
+        return connections < 1
+
+    bounded = Admission(max_connections=MANY, max_per_address=MANY, max_unauthenticated=MANY, room=room)
+    assert [bounded.admit(f"192.0.2.{n}") for n in range(2)] == [True, False]
+    assert counts(bounded) == (1, 1, 1)
+    assert asked == [0, 1]
