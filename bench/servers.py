@@ -42,6 +42,12 @@ master_keys_file = "{folder}/master-keys"
 [limits]
 max_connections_per_address = 20000
 """
+_OVER_REDIS = """\
+[bus]
+kind = "redis"
+[redis]
+url = "{url}"
+"""
 
 
 class Server(ABC):
@@ -104,11 +110,11 @@ class Chatd(Server):
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path, dsn: str, postgres_pid: int, workers: int = 0) -> Iterator[Self]:
+    def started(cls, folder: Path, dsn: str, postgres_pid: int, workers: int = 0, redis: str = "") -> Iterator[Self]:
         """A server for the block, on the empty database ``dsn``; its configuration and log go to ``folder``."""
         port, key = free_port(), SigningKey.generate()
         metrics_port = free_port() if workers else 0
-        configuration = _configure(folder, port, dsn, key, workers, metrics_port)
+        configuration = _configure(folder, port, dsn, key, workers, metrics_port, redis)
         command = [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile=", "chatd", "--config", str(configuration)]
         with spawn(command, folder / "chatd.log") as process:
             wait_until(process, folder / "chatd.log", lambda: _is_ready(metrics_port or port))
@@ -133,18 +139,20 @@ class Chatd(Server):
         return tuple(int(float(value)) for value in re.findall(r"^chatd_connections{.*} (\S+)$", text, re.MULTILINE))
 
     def meter(self) -> Meter:
-        return Meter(
-            {"server": lambda: process_seconds(self.pid), "PostgreSQL": lambda: family_seconds(self._postgres_pid)}
-        )
+        """With workers, the server is all of them and their parent."""
+        seconds = family_seconds if self._metrics_port else process_seconds
+        return Meter({"server": lambda: seconds(self.pid), "PostgreSQL": lambda: family_seconds(self._postgres_pid)})
 
 
-def _configure(folder: Path, port: int, dsn: str, key: SigningKey, workers: int, metrics_port: int) -> Path:
+def _configure(folder: Path, port: int, dsn: str, key: SigningKey, workers: int, metrics_port: int, redis: str) -> Path:
     _write(folder / "dsn", dsn)
     _write(folder / "jwks.json", key.public_jwks().decode())
     _write(folder / "master-keys", MasterKeys.generate_line("bench-1") + "\n")
     text = _CONFIGURATION.format(
         port=port, folder=folder, issuer=_ISSUER, audience=_AUDIENCE, workers=workers, metrics_port=metrics_port
     )
+    if redis:
+        text += _OVER_REDIS.format(url=redis)
     return _write(folder / "chatd.toml", text)
 
 

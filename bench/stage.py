@@ -34,10 +34,13 @@ class Stage:
         return Echo.started(self._new_folder())
 
     @contextmanager
-    def chatd(self, workers: int = 0) -> Iterator[tuple[Chatd, str]]:
-        """chatd on a new database, for a block; and the database's connection string. 0 workers are one process."""
+    def chatd(self, workers: int = 0, *, redis: str = "") -> Iterator[tuple[Chatd, str]]:
+        """chatd on a new database, for a block; and the database's connection string. 0 workers are one process.
+
+        ``redis`` is the URL of what carries the bus; PostgreSQL does otherwise.
+        """
         dsn = self._cluster.create_database()
-        with Chatd.started(self._new_folder(), dsn, self._cluster.pid, workers) as chatd:
+        with Chatd.started(self._new_folder(), dsn, self._cluster.pid, workers, redis) as chatd:
             yield chatd, dsn
 
     def say(self, text: str) -> None:

@@ -49,7 +49,7 @@ from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
 from chatd.workers.introspection_watch import IntrospectionWatch
-from chatd.workers.resources import releasing, resident_bytes, sockets_for_clients
+from chatd.workers.resources import releasing, resident_memory, sockets_for_clients
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
@@ -148,7 +148,7 @@ def build_worker(
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
     connections = ConnectionFactory(gateway)
-    memory = MemoryWatch(limits.memory_bytes, resident_bytes, releasing(), lambda: connections.handlers, reactor)
+    memory = MemoryWatch(limits.memory_bytes, resident_memory(), releasing(), lambda: connections.handlers, reactor)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
     IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
     _measure(metrics, identity)

@@ -4,7 +4,6 @@ import ctypes
 import os
 import resource
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 RESERVED_DESCRIPTORS: Final = 64
@@ -13,9 +12,10 @@ RESERVED_DESCRIPTORS: Final = 64
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def resident_bytes() -> int:
-    """How much of this process is in memory (proc(5), statm)."""
-    return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+def resident_memory() -> Callable[[], int]:
+    """What says how many bytes of this process are in memory (proc(5), statm), be there descriptors left or not."""
+    statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    return lambda: int(os.pread(statm, 128, 0).split()[1]) * _PAGE
 
 
 def releasing() -> Callable[[], object]:
@@ -33,7 +33,7 @@ def allow_many_descriptors() -> None:
 def sockets_for_clients(pool_size: int) -> int:
     """How many clients there are descriptors for, so that some are left for a database that has to be reached anew.
 
-    Where there are very few, three in four are for clients.
+    Where there are very few, two in three are for clients.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return limit - min(RESERVED_DESCRIPTORS + pool_size, limit // 4)
+    return limit - min(RESERVED_DESCRIPTORS + pool_size, limit // 3)

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.kit.clients import Client
 from tests.kit.people import Person
+from tests.kit.placed import connections_on_all
 from tests.kit.talk import whole_history
 from tests.kit.tokens import AuthService
 from tests.kit.traffic import Traffic
@@ -28,20 +28,6 @@ FEWEST = 60
 @pytest.fixture
 def server(start_workers: Callable[..., WorkersServer]) -> WorkersServer:
     return start_workers()
-
-
-def connections_on_all(server: WorkersServer, person: Person, stack: ExitStack) -> dict[int, list[Client]]:
-    """Connections of one person to every worker, by its number."""
-    found: dict[int, list[Client]] = {number: [] for number in range(1, server.number_of_workers + 1)}
-    for _ in range(100):
-        if all(found.values()):
-            return found
-        before = server.figures("chatd_connections")
-        client = stack.enter_context(person.connect())
-        after = server.figures("chatd_connections")
-        (number,) = [number for number in after if after[number] > before[number]]
-        found[number].append(client)
-    raise AssertionError("a worker was never met")
 
 
 # -- all of them --

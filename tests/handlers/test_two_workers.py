@@ -21,6 +21,7 @@ from chatd.state.authors import SERVER
 from chatd.state.shared import SharedHub
 from chatd.wire.events import ConversationStale
 from tests.kit.at_once import at_once
+from tests.kit.groups import act, found
 from tests.kit.line import Line, Ring
 from tests.kit.world import Chat, Connection, altered
 
@@ -288,6 +289,22 @@ def test_whoever_is_in_many_conversations_with_nobody_here_costs_nothing(two: Tw
     two.settle()
     assert texts(carol) == ["1"]
     assert len(two.hub(two.there).interest) == 0
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+def test_a_message_costs_the_bus_the_same_however_many_are_in_the_group(size: int, two: Two) -> None:
+    group = found(two.alice, "bob")
+    for first in range(0, size, 100):
+        people = [f"member-{n}" for n in range(first, min(first + 100, size))]
+        act(two.alice, "member.add", group, users=people)
+    two.settle()
+    sent, crossed = two.bus(two.here).sent, len(two.line.heard_in)
+    two.alice.send("hello", conversation=group)
+    two.settle()
+    assert texts(two.bob) == ["hello"]
+    assert two.bus(two.here).sent - sent == 1
+    [packet] = two.line.heard_in[crossed:]
+    assert len(packet) < 1000
 
 
 # -- what passes --
