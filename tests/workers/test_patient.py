@@ -52,6 +52,7 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_read_is_whole(reading: Reading) -> None:
     reading.log.info("hello {who}", who="alice \N{GRINNING FACE} \ud800")
+    reading.log.info("")
     reading.log.warn("{text}", text="x" * 10_000)
     first, second = reading.read().splitlines()
     assert first.endswith("[chatd.somewhere#info] hello alice \N{GRINNING FACE} \\ud800")
