@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -92,10 +93,15 @@ def _placed(server: Chatd, members: Sequence[Member], wanted: int) -> list[list[
 
 
 def _paired(one: Sequence[Member], other: Sequence[Member]) -> Mapping[str, list[tuple[Member, Member]]]:
-    """The same people in pairs on one worker, and in as many over both; half of these write either way."""
-    across = [(a, b) if n % 2 else (b, a) for n, (a, b) in enumerate(zip(one, other, strict=True))]
-    same = [pair for on in (one, other) for pair in zip(on[::2], on[1::2], strict=False)]
-    return {SAME: same, ACROSS: across[: len(same)]}
+    """The same people in pairs on one worker, and in as many over both, where those write who have only read before.
+
+    Nobody writes in both: each would have to name their messages differently.
+    """
+    pairs = partial(zip, strict=False)
+    return {
+        SAME: [*pairs(one[::2], one[1::2]), *pairs(other[::2], other[1::2])],
+        ACROSS: [*pairs(one[1::2], other[::2]), *pairs(other[1::2], one[::2])],
+    }
 
 
 def _rows(turns: Turns) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from chatd.records.logs import Position, Publication
 from chatd.records.rosters import plain_roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import SERVER
-from chatd.state.shared import SharedHub
+from chatd.state.shared import SHORT_LOG, SharedHub
 from chatd.wire.events import ConversationStale
 from tests.kit.at_once import at_once
 from tests.kit.groups import act, found
@@ -201,12 +201,21 @@ def test_a_conversation_that_began_while_the_bus_was_away_is_found_when_it_is_ba
     two.line.link_all()
     two.settle()
     two.settle()
-    heard = {event.conversation for event in two.alice.of(ConversationStale)} | {
-        event.conversation for event in two.alice.of(MessageCreated)
-    }
-    assert len(heard) == 1
+    assert texts(two.alice) == ["psst"]
+    assert two.alice.of(ConversationStale) == []
+
+
+def test_one_that_has_grown_long_by_then_is_told_to_be_stale(two: Two) -> None:
+    for bus in two.line.buses:
+        bus.unlink()
+    carol = two.there.connect("carol")
+    for n in range(SHORT_LOG + 1):
+        conversation = carol.send(f"{n}", to="alice").conversation
+    two.line.link_all()
+    two.settle()
+    assert {event.conversation for event in two.alice.of(ConversationStale)} == {conversation}
     two.alice.ask("sync", cursors={}, scope="all")
-    assert "psst" in texts(two.alice)
+    assert texts(two.alice) == [str(n) for n in range(SHORT_LOG + 1)]
 
 
 def test_what_a_dead_worker_told_nobody_is_found_when_it_is_missed(two: Two) -> None:
