@@ -1,13 +1,14 @@
 """What a worker does as its memory runs short: it parts with those who hold the most of it, and lets nobody new in.
 
-================================ =================================== ====================================
-resident memory, once a second   connections                         new sockets
-================================ =================================== ====================================
-reaches 90 % of the bound        the largest are dropped, until what refused
-                                 they held makes up for the excess
-stays above 80 %                 kept                                refused, if they were before
-falls below 80 %                 kept                                admitted
-================================ =================================== ====================================
+================================ ======================================== ====================================
+resident memory, once a second   connections                              new sockets
+================================ ======================================== ====================================
+falls below 80 % of the bound    kept                                     admitted
+stays below 90 %                 kept                                     refused, if they were before
+reaches 90 %                     the largest are dropped, until what they refused
+                                 held makes up for the excess
+reaches the bound                the same, be they ever so small          refused
+================================ ======================================== ====================================
 
 Each connection's buffers are bounded, but all of them together only by how many connections there are. Whoever is
 dropped comes back and resumes from the log; a process that the kernel kills for its memory takes everybody along.
@@ -30,7 +31,7 @@ LOOK_SECONDS: Final = 1.0
 HIGH: Final = 0.9
 LOW: Final = 0.8
 NOTABLE_BYTES: Final = 65_536
-"""Who holds less is not dropped: that many clients are many is no fault of any of them."""
+"""Who holds less is not dropped as long as it can be helped: that many clients are many is no fault of theirs."""
 
 
 class Holder(Protocol):
@@ -71,7 +72,7 @@ class MemoryWatch:
     def start(self) -> None:
         """Begin to look."""
         if self._bound:
-            self._looking.start(LOOK_SECONDS).addErrback(_defect)
+            self._looking.start(LOOK_SECONDS).addErrback(self._defect)
 
     def stop(self) -> None:
         """Look no more."""
@@ -86,7 +87,7 @@ class MemoryWatch:
         resident = self._resident()
         if resident >= HIGH * self._bound:
             self._note(True, resident)
-            self._drop(resident - HIGH * self._bound)
+            self._drop(resident - HIGH * self._bound, NOTABLE_BYTES if resident < self._bound else 1)
         elif resident < LOW * self._bound:
             self._note(False, resident)
 
@@ -103,16 +104,17 @@ class MemoryWatch:
         else:
             log.info("memory is no longer short: new sockets are admitted", resident=resident)
 
-    def _drop(self, excess: float) -> None:
+    def _drop(self, excess: float, least: int) -> None:
         freed = 0
         largest = sorted(((one.held_bytes, one) for one in self._holders()), key=lambda pair: pair[0], reverse=True)
         for held, holder in largest:
-            if held < NOTABLE_BYTES or freed > excess:
+            if held < least or freed > excess:
                 break
             freed += held
             self.dropped += 1
             holder.drop()
 
-
-def _defect(failure: Failure) -> None:
-    log.failure("memory is no longer watched", failure)
+    def _defect(self, failure: Failure) -> None:
+        log.failure("memory is no longer watched", failure)
+        # Nobody would let anybody in again.
+        self.short = False

@@ -72,12 +72,15 @@ def test_as_many_as_make_up_for_the_excess(worker: Worker) -> None:
     assert (len(worker.held), worker.watch.dropped) == (4, 6)
 
 
-def test_those_who_hold_little_are_kept_however_short_it_is(worker: Worker) -> None:
-    worker.base = 2 * BOUND
-    worker.connect(0, 0, 0)
+def test_those_who_hold_little_are_kept_as_long_as_the_bound_is_not_reached(worker: Worker) -> None:
+    worker.base = BOUND - 2 * NOTABLE_BYTES
+    worker.connect(0, 0)
     worker.connections += [Connection(worker, NOTABLE_BYTES - 1)]
     worker.pass_time()
-    assert (len(worker.held), worker.watch.short) == (4, True)
+    assert (len(worker.held), worker.watch.short) == (3, True)
+    worker.base = BOUND
+    worker.pass_time()
+    assert (worker.held, worker.watch.dropped) == ([0, 0], 1), "who holds nothing is never dropped"
 
 
 def test_who_is_new_is_let_in_once_there_is_some_to_spare(worker: Worker) -> None:
@@ -113,3 +116,4 @@ def test_a_defect_is_logged_and_ends_nothing_else(worker: Worker, logged: list) 
     worker.base = BOUND
     worker.pass_time()
     assert [event["log_format"] for event in logged][-1] == "memory is no longer watched"
+    assert not worker.watch.short
