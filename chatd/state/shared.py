@@ -349,7 +349,7 @@ class SharedHub(Hub):
                 continue
             if not self.interest.follows(reach.user, reach.conversation):
                 live = [one for one in deliveries if one.phase is Phase.LIVE]
-                if live and log is None and self._is_short_and_new(reach):
+                if live and (log is None or not log.high) and self._is_short_and_new(reach):
                     log = self.interest.follow(reach.user, reach.conversation, 0)
                 elif live:
                     log = self.interest.follow(reach.user, reach.conversation, reach.last_seq)

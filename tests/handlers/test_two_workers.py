@@ -205,17 +205,29 @@ def test_a_conversation_that_began_while_the_bus_was_away_is_found_when_it_is_ba
     assert two.alice.of(ConversationStale) == []
 
 
-def test_one_that_has_grown_long_by_then_is_told_to_be_stale(two: Two) -> None:
-    for bus in two.line.buses:
-        bus.unlink()
-    carol = two.there.connect("carol")
-    for n in range(SHORT_LOG + 1):
-        conversation = carol.send(f"{n}", to="alice").conversation
-    two.line.link_all()
+def test_a_conversation_of_which_nothing_was_heard_is_read_from_its_start_for_all_of_its_people(two: Two) -> None:
+    dora = two.there.connect("dora")
+    two.line.lossy = True
+    group = found(two.alice, "bob", "dora")
+    two.alice.send("hello", conversation=group)
+    two.line.lossy = False
+    two.bus(two.there).look_back()
     two.settle()
-    assert {event.conversation for event in two.alice.of(ConversationStale)} == {conversation}
-    two.alice.ask("sync", cursors={}, scope="all")
-    assert texts(two.alice) == [str(n) for n in range(SHORT_LOG + 1)]
+    for connection in (two.bob, dora):
+        assert texts(connection) == ["hello"]
+        assert connection.of(ConversationStale) == []
+
+
+def test_one_that_has_grown_long_by_then_is_told_to_be_stale(two: Two) -> None:
+    two.line.lossy = True
+    for n in range(SHORT_LOG + 1):
+        conversation = two.alice.send(f"{n}", to="bob").conversation
+    two.line.lossy = False
+    two.bus(two.there).look_back()
+    two.settle()
+    assert {event.conversation for event in two.bob.of(ConversationStale)} == {conversation}
+    two.bob.ask("sync", cursors={}, scope="all")
+    assert texts(two.bob) == [str(n) for n in range(SHORT_LOG + 1)]
 
 
 def test_what_a_dead_worker_told_nobody_is_found_when_it_is_missed(two: Two) -> None:
