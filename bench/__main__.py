@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cached, catchup, connects, direct, fanout, groups, history, memory, spread
+from bench import across, cached, catchup, connects, direct, fanout, groups, history, memory, spread
 from bench.database import check_durable
 from bench.errors import BenchError
 from bench.findings import Findings
@@ -27,6 +27,7 @@ _SCENARIOS: Mapping[str, Callable[[Stage], Findings]] = {
     "memory": memory.run,
     "catchup": catchup.run,
     "spread": spread.run,
+    "across": across.run,
     "fanout": fanout.run,
     "history": history.run,
     "groups": groups.run,

@@ -35,6 +35,12 @@ class Connection:
         self._rest = b""
         self.is_open = False
 
+    @property
+    def port(self) -> int:
+        """The port at this end."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
     def connected(self) -> None:
         """The socket has become writable: ask for the upgrade."""
         _check(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCENARIOS = ("direct", "connect", "memory", "catchup", "spread", "fanout", "history", "groups", "cache")
+SCENARIOS = ("direct", "connect", "memory", "catchup", "spread", "across", "fanout", "history", "groups", "cache")
 SIDES = ("chatd", "echo")
 
 _DESCRIPTION = """\
@@ -18,6 +18,7 @@ connect  handshakes with a token, up to the greeting, against bare handshakes
 memory   resident memory for each idle connection
 catchup  events a second for somebody who was away, against Autobahn pushing as many texts
 spread   how evenly connects fall to four workers
+across   messages between people on two workers, against those between people on one, over either bus
 fanout   deliveries a second to the members of a group, against Autobahn broadcasting prepared frames
 history  pages of a long log, against those of a short one
 groups   commands in a large group, against those in a small one

@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +55,27 @@ def process_seconds(pid: int) -> float:
 def family_seconds(pid: int) -> float:
     """Processor time so far of a process and its children, those that have ended included."""
     ticks = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = parse_stat((entry / "stat").read_text())
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # ended since the folder was listed; its time is its parent's then
-        if entry.name == str(pid):
+    for one, stat in _stats():
+        if one == pid:
             ticks += stat.own + stat.ended_children
         elif stat.parent == pid:
             ticks += stat.own
     return ticks / _TICKS_PER_S
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started, and that run."""
+    return [one for one, stat in _stats() if stat.parent == pid]
+
+
+def _stats() -> Iterator[tuple[int, Stat]]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            yield int(entry.name), parse_stat((entry / "stat").read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended since the folder was listed; its time is its parent's then
 
 
 def own_seconds() -> float:

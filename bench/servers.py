@@ -160,9 +160,9 @@ class Chatd(Server):
         return tuple(int(float(value)) for value in re.findall(r"^chatd_connections{.*} (\S+)$", text, re.MULTILINE))
 
     def meter(self) -> Meter:
-        return Meter(
-            {"server": lambda: process_seconds(self.pid), "PostgreSQL": lambda: family_seconds(self._postgres_pid)}
-        )
+        """With workers, the server is all of them and their parent."""
+        seconds = family_seconds if self._metrics_port else process_seconds
+        return Meter({"server": lambda: seconds(self.pid), "PostgreSQL": lambda: family_seconds(self._postgres_pid)})
 
 
 def _configure(folder: Path, port: int, dsn: str, key: SigningKey, workers: int, metrics_port: int, more: str) -> Path:

@@ -25,6 +25,7 @@ from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.clients import Clients
 from chatd.edge.gateway import Gateway
+from chatd.edge.memory import MemoryWatch
 from chatd.edge.metrics import Metrics
 from chatd.edge.sightings import Sightings
 from chatd.edge.site import build_site
@@ -57,6 +58,7 @@ from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
 from chatd.workers.introspection_watch import IntrospectionWatch
 from chatd.workers.key_watch import KeyWatch
+from chatd.workers.resources import releasing, resident_memory, sockets_for_clients
 from chatd.workers.revocation_watch import RevocationWatch
 from chatd.workers.rhythm import Rhythm
 from chatd.workers.worker import Worker
@@ -153,6 +155,7 @@ def build_worker(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
             max_unauthenticated=limits.max_unauthenticated,
+            room=lambda count: not memory.short and count < sockets_for_clients(settings.database.pool_size),
         ),
         clients=clients,
         throttle=throttle,
@@ -164,6 +167,7 @@ def build_worker(
         arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
     )
     connections = ConnectionFactory(gateway)
+    memory = MemoryWatch(limits.memory_bytes, resident_memory(), releasing(), lambda: connections.handlers, reactor)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
     IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
     keys = KeyWatch(stores.keys, authors, secrets.masters.versions, exchange, rhythm)
@@ -174,6 +178,8 @@ def build_worker(
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
     _measure_limits(metrics, throttle)
+    metrics.gauge("memory_short", "Whether sockets are refused for want of memory.", lambda: memory.short)
+    metrics.gauge("memory_dropped", "Connections dropped for their memory.", lambda: memory.dropped)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
     metrics.gauge("database_waiting", "Statements that wait for a connection.", lambda: pool.occupancy.waiting)
     metrics.gauge("database_connections", "Connections to PostgreSQL.", lambda: pool.occupancy.alive)
@@ -189,7 +195,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
-        watches=(identity, *caching.watches),
+        watches=(identity, memory, *caching.watches),
         # Before revocations are known no token is taken, and without the server's own key nothing works.
         equipped=lambda: revocations.known and keys.sound,
         dependencies=lambda: _dependencies(worker, keys, identity, wiring, caching),

@@ -38,6 +38,7 @@ from chatd.workers.orders import Order
 from chatd.workers.parent import Parent, with_dsn
 from chatd.workers.ports import InheritedSocket
 from chatd.workers.postgres_folder import default_state_folder
+from chatd.workers.resources import allow_many_descriptors
 from chatd.workers.signals import Signals
 from chatd.workers.worker import Worker
 
@@ -116,6 +117,7 @@ class Chatd(Service):
     def startService(self) -> None:
         """Start the parts in their order. Called after twistd has become a daemon, if it does."""
         super().startService()
+        allow_many_descriptors()
         limit_log(self._order.settings.log_level, self._order.settings.log_format)
         self._reactor.callWhenRunning(Signals(self._reactor, _no_reload).install)
         Deferred.fromCoroutine(self._start()).addErrback(self._start_failed)

@@ -62,6 +62,8 @@ def another_value(field: Field) -> Any:
         return next(choice for choice in get_args(field.type) if choice != field.default)
     if field.key == "limits.max_message_bytes":
         return field.default + 1  # it may not fall below the frame
+    if field.key == "limits.memory_bytes":
+        return 2**30  # a little is not enough for a worker
     if field.kind in ("integer", "seconds"):
         least = next(meta.ge for meta in field.metas if meta.ge is not None)
         return field.default - 1 if field.default - 1 >= least else field.default + 1
@@ -341,6 +343,7 @@ def test_a_bad_setting_is_one_line_with_key_source_and_remedy(case: str, toml: C
             "tokens.issuer",
             "must be a URL",
         ),
+        ({"CHATD_LIMITS_MEMORY_BYTES": "1000000"}, "limits.memory_bytes", "0 for no bound"),
         ({"CHATD_TOKENS_CA_FILE": "/does/not/exist"}, "tokens.ca_file", "No such file"),
         ({"CHATD_TOKENS_ISSUERS_FILE": "/does/not/exist"}, "tokens.issuers_file", "No such file"),
         ({"CHATD_DATABASE_DSN_FILE": "dsn"}, "database.dsn", "database.dsn_file is set too (CHATD_DATABASE_DSN_FILE)"),

@@ -15,14 +15,18 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 
 from chatd.bus.carrier import Carrier
+from chatd.bus.pushes import Pushes
 from chatd.bus.remote import EVERYBODY, RemoteBus
 from chatd.redis.address import ANSWER_SECONDS, RedisAddress
 from chatd.redis.session import Session
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.store.failures import SessionError
+
+log = Logger()
 
 SHARDS: Final = 256
 
@@ -48,18 +52,28 @@ class _Listener(Session):
         super().__init__(MAX_UNREAD)
         self._heard = heard
         self._subscribed = subscribed
+        self._pushes: Pushes | None = None
 
-    def replyReceived(self, reply: Any) -> None:
-        self._unread = 0
-        if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":
-            self._heard(reply[2])
-        elif isinstance(reply, list) and len(reply) == 3 and reply[0] == b"subscribe":
-            self._subscribed(reply[1].decode())
-        else:
-            super().replyReceived(reply)
+    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        if self._pushes is None:
+            super().dataReceived(data, unpause)
+            return
+        try:
+            pushes = self._pushes.take(data)
+        except ValueError as error:
+            log.warn("Redis says what nobody asked for: {what}", what=str(error)[:200])
+            self.transport.abortConnection()
+            return
+        for kind, channel, payload in pushes:
+            if kind == b"message":
+                self._heard(payload)
+            elif kind == b"subscribe":
+                self._subscribed(channel.decode())
 
     def subscribe(self, names: Sequence[str]) -> None:
-        """Each will be told to ``subscribed``."""
+        """Each will be told to ``subscribed``. From the first time on nothing else is said here, or answered."""
+        if self._pushes is None:
+            self._pushes = Pushes(MAX_UNREAD)
         self.transport.write(self._build_command("SUBSCRIBE", *names))
 
 

@@ -102,6 +102,7 @@ class RemoteBus:
         self._overflowed = False
         self._loading = 0
         self._looked_at = clock()
+        self._missed_until = clock()
         self.echoed_at = clock()
         self.sent = self.received = self.refused = self.dropped = self.links = 0
 
@@ -148,17 +149,24 @@ class RemoteBus:
         self._say({self._channel_of(EVERYBODY)}, packets.signalled(signal))
 
     def pulse(self) -> None:
-        """To be called every :data:`PULSE_SECONDS`: say that this worker lives, and notice who does not."""
+        """To be called every :data:`PULSE_SECONDS`: say that this worker lives, and notice who does not.
+
+        While the bus is away, the log is all that tells of others. Whoever fell silent may have died, or may go on
+        without the bus: for a while the log is looked at as if it were away.
+        """
+        now = self._clock()
         if self._carry is not None:
             self._say({self._channel_of(EVERYBODY)}, packets.ALIVE)
-        latest = self._clock() - SILENT_SECONDS
-        silent = [peer for peer, heard_at in self._peers.items() if heard_at < latest]
+        silent = [peer for peer, heard_at in self._peers.items() if heard_at < now - SILENT_SECONDS]
         for peer in silent:
             del self._peers[peer]
         if silent:
+            self._missed_until = now + LOOK_SECONDS
             self._sweep.look_back(SILENT_SECONDS)
-        if self._clock() - self._looked_at > LOOK_SECONDS:
-            self._looked_at = self._clock()
+        elif self._carry is None or now < self._missed_until:
+            self._sweep.look_back(PULSE_SECONDS)
+        if now - self._looked_at > LOOK_SECONDS:
+            self._looked_at = now
             self._sweep.look_back(LOOK_SECONDS)
 
     @property

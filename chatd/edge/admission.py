@@ -1,6 +1,7 @@
 """Who may connect: how many sockets there are, in all, from one address, and not yet authenticated."""
 
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 
 
@@ -18,12 +19,20 @@ def address_group(host: str) -> str:
 
 
 class Admission:
-    """Counts this worker's sockets."""
+    """Counts this worker's sockets. ``room`` is whether the process has room for one more than there are."""
 
-    def __init__(self, *, max_connections: int, max_per_address: int, max_unauthenticated: int) -> None:
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        max_per_address: int,
+        max_unauthenticated: int,
+        room: Callable[[int], bool] = lambda connections: True,
+    ) -> None:
         self._max_connections = max_connections
         self._max_per_address = max_per_address
         self._max_unauthenticated = max_unauthenticated
+        self._room = room
         self._by_address: Counter[str] = Counter()
         self.connections = 0
         self.unauthenticated = 0
@@ -38,6 +47,7 @@ class Admission:
             self.connections >= self._max_connections
             or self.unauthenticated >= self._max_unauthenticated
             or self.crowded(host)
+            or not self._room(self.connections)
         ):
             self.refused += 1
             return False

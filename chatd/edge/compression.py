@@ -5,7 +5,7 @@ from typing import Any
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
-from chatd.settings.model import Limits
+from chatd.settings.limits import Limits
 
 
 def accept(limits: Limits, offers: Sequence[Any]) -> Any:

@@ -50,6 +50,8 @@ class ConnectionHandler(GuardedProtocol):
     device = ""
     shown_at = 0.0
     forewarned = False
+    # Autobahn's: the frames of a message that has not arrived whole.
+    message_data: Any = None
 
     # -- the life of the connection, as Autobahn tells it --
 
@@ -256,6 +258,16 @@ class ConnectionHandler(GuardedProtocol):
         drained: Deferred[None] = Deferred()
         self._outbox.when_drained(lambda: drained.callback(None))
         return drained
+
+    @property
+    def held_bytes(self) -> int:
+        """See :class:`~chatd.edge.memory.Holder`."""
+        return self._outbox.waiting_bytes + len(self.data) + sum(map(len, self.message_data or ()))
+
+    def drop(self) -> None:
+        """See :class:`~chatd.edge.memory.Holder`."""
+        log.warn("{id} of {user} is dropped, since memory is short", id=self.id, user=self.user)
+        self.transport.abortConnection()
 
     def _write_frame(self, frame: Frame) -> None:
         if self.state != self.STATE_OPEN:

@@ -47,8 +47,9 @@ from chatd.interfaces.presence import IPresenceStore
 from chatd.interfaces.recent import IRecentStore
 from chatd.interfaces.tokens import ITokenReader
 from chatd.records.presence import PresenceChanged, TypingShown
+from chatd.settings.limits import Limits
 from chatd.settings.model import Groups as GroupLimits
-from chatd.settings.model import Limits, PresenceSettings, Search, Tokens
+from chatd.settings.model import PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory, RosterChanged
 from chatd.state.exchange import Exchange

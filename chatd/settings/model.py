@@ -2,7 +2,8 @@
 
 One name serves everywhere: ``certificate`` under ``[tls]`` in the file is ``CHATD_TLS_CERTIFICATE`` in the
 environment and ``--tls-certificate`` as a flag. ``--help``, ``etc/chatd.toml`` and the reference in the
-documentation are made from this module (see ``chatd.settings.reference``); ``chatd.settings.sources.load`` fills it.
+documentation are made from this module, and from those whose sections it takes in (see ``chatd.settings.reference``);
+``chatd.settings.sources.load`` fills it.
 """
 
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.settings.base import Section
+from chatd.settings.limits import Limits
 from chatd.settings.rates import Rates
 
 ORIGIN = r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[1-9][0-9]{0,4})?\Z"
@@ -146,64 +148,6 @@ class Encryption(Section, frozen=True, kw_only=True):
     master_keys_command: Annotated[
         str, Meta(description="Program that prints the master keys, with its arguments; no shell runs it.")
     ] = ""
-
-
-class Limits(Section, frozen=True, kw_only=True):
-    """Sizes and counts; what is above them is refused with an error that says so."""
-
-    max_frame_bytes: Annotated[int, Meta(ge=1024, le=2**24, description="Largest WebSocket frame.")] = 262_144
-    max_message_bytes: Annotated[
-        int, Meta(ge=1024, le=2**24, description="Largest WebSocket message, all of its frames together.")
-    ] = 262_144
-    max_body_bytes: Annotated[int, Meta(ge=1024, le=2**24, description="Largest body of an HTTP request.")] = 262_144
-    max_header_bytes: Annotated[
-        int, Meta(ge=1024, le=2**20, description="Largest head of an HTTP request or WebSocket upgrade.")
-    ] = 16_384
-    max_text_chars: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Longest text of a chat message, in Unicode code points.")
-    ] = 4000
-    max_metadata_bytes: Annotated[
-        int, Meta(ge=0, le=2**20, description="Largest metadata of a message: its names and values, in UTF-8.")
-    ] = 2048
-    edit_seconds: Annotated[
-        float, Meta(ge=0, le=1e9, description="How old a message may be when it is edited; 0 for any age.")
-    ] = 0.0
-    delete_seconds: Annotated[
-        float, Meta(ge=0, le=1e9, description="How old a message may be when it is deleted for all; 0 for any age.")
-    ] = 0.0
-    max_reactions: Annotated[
-        int, Meta(ge=1, le=1000, description="Different reactions of one person to one message.")
-    ] = 20
-    max_emojis: Annotated[int, Meta(ge=1, le=1000, description="Different reactions to one message by all.")] = 50
-    large_group: Annotated[
-        int, Meta(ge=2, le=1_000_000, description="Members above which a group is large: marks are counts, not names.")
-    ] = 100
-    max_in_flight: Annotated[
-        int, Meta(ge=1, le=100_000, description="Commands of one connection under way at once.")
-    ] = 512
-    max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Connections of a worker.")] = 20_000
-    max_connections_per_address: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Connections from one address, of a worker; see proxies.trusted."),
-    ] = 1000
-    max_unauthenticated: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Connections that have not yet shown a token.")
-    ] = 2000
-    write_queue: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Changes that may wait to be written; more are refused.")
-    ] = 10_000
-    compression: Annotated[
-        bool, Meta(description="Compress WebSocket messages for clients that offer it; costs memory for each of them.")
-    ] = False
-    event_buffer_bytes: Annotated[
-        int, Meta(ge=4096, le=2**30, description="Unsent bytes of a connection above which events are held back.")
-    ] = 262_144
-    output_buffer_bytes: Annotated[
-        int, Meta(ge=4096, le=2**30, description="Unsent bytes of a connection above which it is closed.")
-    ] = 1_048_576
-    slow_reader_seconds: Annotated[
-        float, Meta(ge=1, le=3600, description="How long events may be held back before the connection is closed.")
-    ] = 30.0
 
 
 class Groups(Section, frozen=True, kw_only=True):

@@ -18,6 +18,9 @@ ENVELOPE_BYTES = 1024
 SOCKET_PATH_BYTES = 107
 """Linux's sun_path without its last byte (unix(7))."""
 
+LEAST_MEMORY_BYTES = 2**27
+"""Of a worker with a thousand idle connections, and some to spare."""
+
 
 class Checked:
     """The settings under examination, and where each was set."""
@@ -241,6 +244,13 @@ def _heartbeats_in_a_lease(given: Checked) -> None:
         )
 
 
+def _memory_to_begin_with(given: Checked) -> None:
+    if 0 < given.settings.limits.memory_bytes < LEAST_MEMORY_BYTES:
+        raise given.refuse(
+            "limits.memory_bytes", f"a worker needs {LEAST_MEMORY_BYTES} to begin with; give it more, or 0 for no bound"
+        )
+
+
 def _bus(given: Checked) -> None:
     settings = given.settings
     if settings.bus.kind == "local" and settings.workers:
@@ -280,6 +290,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     _origin_ports,
     _files_that_open,
     _heartbeats_in_a_lease,
+    _memory_to_begin_with,
     _bus,
     _proxies,
     _cache,

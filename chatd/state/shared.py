@@ -35,7 +35,6 @@ EARLY_NEWS = 64
 LONGEST_GAP = 1_000
 """How many changes of one log are read for all connections. Where more are missing each reads for itself."""
 
-
 SHORT_LOG = 16
 """Up to where a log that is new to this worker is read from its start."""
 
@@ -351,7 +350,9 @@ class SharedHub(Hub):
                 continue
             if not self.interest.follows(reach.user, reach.conversation):
                 live = [one for one in deliveries if one.phase is Phase.LIVE]
-                if live:
+                if live and (log is None or not log.high) and self._is_short_and_new(reach):
+                    log = self.interest.follow(reach.user, reach.conversation, 0)
+                elif live:
                     log = self.interest.follow(reach.user, reach.conversation, reach.last_seq)
                     self._lose(reach.user, reach.conversation)
             if log is None:
@@ -359,6 +360,10 @@ class SharedHub(Hub):
             else:
                 log.target = max(log.target, reach.last_seq)
                 self._want_unless_level(log)
+
+    def _is_short_and_new(self, reach: Reach) -> bool:
+        """Whether its reader has been sent nothing of it, and it is soon read from its start."""
+        return reach.last_seq <= SHORT_LOG and not self.interest.dealt_with(reach.user, reach.conversation)
 
     def _missed_a_stay(self, reach: Reach) -> None:
         """Somebody came and went, and nothing was heard of it. Those whose positions are being read are asked later."""

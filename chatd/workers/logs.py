@@ -15,6 +15,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from chatd.workers.log_lines import as_json
+from chatd.workers.patient import patient
 from chatd.workers.relay import Relay
 
 
@@ -56,7 +57,7 @@ def limit_log(level: str, form: str = "text") -> Callable[[str], None]:
 
 def _formed(observer: ILogObserver, form: str) -> ILogObserver:
     if form == "json" and isinstance(observer, FileLogObserver):
-        return as_json(observer)
+        return patient(as_json(observer))
     if form == "json" and isinstance(observer, Relay):
         return observer
-    return EscapingObserver(observer)
+    return EscapingObserver(patient(observer))

@@ -30,6 +30,7 @@ from chatd.workers.logs import limit_log
 from chatd.workers.notify import Notifier, Report
 from chatd.workers.orders import Order
 from chatd.workers.overview import Overview, OverviewSite
+from chatd.workers.resources import allow_many_descriptors
 from chatd.workers.signals import Signals
 from chatd.workers.spawning import Spawner
 from chatd.workers.supervisor import Supervisor
@@ -84,6 +85,7 @@ class Parent(Service):
     def startService(self) -> None:
         """Start everything in its order. Called after twistd has become a daemon, if it does."""
         super().startService()
+        allow_many_descriptors()
         settings = self._order.settings
         self._set_log_level = limit_log(settings.log_level, settings.log_format)
         self._reactor.callWhenRunning(Signals(self._reactor, self._reload).install)

@@ -1,9 +1,11 @@
 """A worker's log, which its parent writes: one stream and one format, whatever twistd was told about logs.
 
 Each event travels whole, so there are no half lines, and a worker never waits for whoever writes the log. Where the
-parent falls behind, events are left out, and how many is said afterwards.
+parent falls behind, which the figures alone make it do for a moment, some events are kept for it. Beyond, they are left
+out, and how many is said afterwards.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
@@ -11,6 +13,8 @@ from zope.interface import implementer
 
 from chatd.workers.control import Logged
 from chatd.workers.log_lines import PID, RELAYED, WORKER, told
+
+MOST_KEPT = 1000
 
 
 @implementer(ILogObserver)
@@ -22,6 +26,7 @@ class Relay:
 
     def __init__(self, tell: Callable[[Logged], None]) -> None:
         self._tell = tell
+        self._kept: deque[Logged] = deque()
         self._left_out = 0
         self._last_time = 0.0
         self._congested = False
@@ -29,17 +34,24 @@ class Relay:
     def congested(self, congested: bool) -> None:
         """The parent falls behind, or reads again."""
         self._congested = congested
-        if not congested and self._left_out:
+        # What is told may fill the channel again.
+        while self._kept and not self._congested:
+            self._tell(self._kept.popleft())
+        if self._left_out and not self._congested:
             left_out, self._left_out = self._left_out, 0
             text = f"{left_out} lines of the log were left out"
             self._tell(Logged(time=self._last_time, level="warn", namespace=__name__, text=text))
 
     def __call__(self, event: LogEvent) -> None:
         self._last_time = event["log_time"]
-        if self._congested:
+        if self._congested and len(self._kept) >= MOST_KEPT:
             self._left_out += 1
             return
-        self._tell(told(event))
+        logged = told(event)
+        if self._congested or self._kept:
+            self._kept.append(logged)
+        else:
+            self._tell(logged)
 
 
 def publish(worker: int, pid: int, logged: Logged) -> None:

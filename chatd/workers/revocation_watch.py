@@ -12,6 +12,8 @@ LOOK_SECONDS = 0.5
 LOOK_BACK_SECONDS = 60.0
 """How long after the time that it bears a revocation may be committed, and a clock be set, without being missed."""
 PRUNE_SECONDS = 3600.0
+KEPT_SECONDS = 7200.0
+"""How much longer revocations are known than the tokens live: a clock that was set forward may be set back again."""
 
 
 class RevocationWatch:
@@ -48,6 +50,6 @@ class RevocationWatch:
             self._revoked(users)
         if self._rhythm.seconds() - self._pruned_at > PRUNE_SECONDS:
             self._pruned_at = self._rhythm.seconds()
-            self._revocations.forget(self._now())
+            self._revocations.forget(self._now() - KEPT_SECONDS)
             await self._store.prune()
         self._missed = False

@@ -97,3 +97,16 @@ def test_a_socket_may_come_to_count_for_another_address_if_that_has_room() -> No
     shared.left("192.0.2.2", was_authenticated=False)
     shared.left(None, was_authenticated=False)
     assert (dict(shared._by_address), shared.connections) == ({"192.0.2.1": 1}, 2)
+
+
+def test_none_where_the_process_has_no_room_for_it() -> None:
+    asked: list[int] = []
+
+    def room(connections: int) -> bool:
+        asked.append(connections)
+        return connections < 1
+
+    bounded = Admission(max_connections=MANY, max_per_address=MANY, max_unauthenticated=MANY, room=room)
+    assert [bounded.admit(f"192.0.2.{n}") for n in range(2)] == [True, False]
+    assert counts(bounded) == (1, 1, 1)
+    assert asked == [0, 1]

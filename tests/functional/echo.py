@@ -18,7 +18,8 @@ from twisted.internet.task import react
 from chatd.edge.frames import FrameForm
 from chatd.edge.guarded import GuardedProtocol
 from chatd.edge.websocket import ConnectionFactory
-from chatd.settings.model import Limits, Settings
+from chatd.settings.limits import Limits
+from chatd.settings.model import Settings
 from chatd.wire.codec import JsonCodec, MsgpackCodec
 
 FORMS = {codec.binary: FrameForm(codec) for codec in (JsonCodec(Any), MsgpackCodec(Any))}

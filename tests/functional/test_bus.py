@@ -16,6 +16,7 @@ from tests.kit.settings import private
 from tests.kit.talk import as_messages, whole_history
 from tests.kit.tokens import AuthService
 from tests.kit.waiting import wait_for
+from tests.kit.workers import stopped
 
 Pair = tuple[Server, Server]
 
@@ -66,14 +67,14 @@ class ByRedis(Carried):
 
     def __init__(self, redis: RedisServer) -> None:
         self.settings = {"bus": {"kind": "redis"}, "redis": {"url": redis.url}}
-        self._redis = redis
+        self.redis = redis
 
     def linked(self) -> bool:
-        return self._redis.ask("PUBSUB", "NUMSUB", "chatd:all").endswith(":2\r\n")
+        return self.redis.ask("PUBSUB", "NUMSUB", "chatd:all").endswith(":2\r\n")
 
     def interrupt(self) -> None:
-        self._redis.kill()
-        self._redis.start()
+        self.redis.kill()
+        self.redis.start()
 
 
 @pytest.fixture(scope="module", params=["postgresql", "redis"])
@@ -174,3 +175,29 @@ def test_a_bus_that_breaks_again_and_again_costs_time_and_nothing_else(
         conversation = ask(hers, "conversation.list")["conversations"][0]["conversation"]
         reader.read_until(lambda: len(reader.events.get(conversation, ())) == len(sender.acknowledged))
         assert as_messages(reader.events[conversation]) == whole_history(hers, conversation)
+
+
+def test_a_redis_that_repeats_stands_still_and_forgets_costs_time_and_nothing_else(
+    servers: Pair, carried: Carried, person: Callable[..., Person]
+) -> None:
+    if not isinstance(carried, ByRedis):
+        pytest.skip("Redis alone")
+    redis = carried.redis
+    alice, bob = person("alice", servers[0]), person("bob", servers[1])
+    with alice.connect() as hers, bob.connect() as his:
+        sender, reader = Sender(hers, bob.name), Reader(his)
+        reader.sync()
+        with redis.repeating("chatd:*"):
+            sender.send(range(100))
+            with stopped(redis.pid):
+                sender.send(range(100, 200))
+            assert redis.ask("FLUSHALL") == "+OK\r\n"
+            sender.send(range(200, 300))
+            for kind in ("pubsub", "normal"):
+                redis.ask("CLIENT", "KILL", "TYPE", kind)
+                sender.send(range(len(sender.acknowledged), len(sender.acknowledged) + 100))
+            conversation = ask(hers, "conversation.list")["conversations"][0]["conversation"]
+            reader.read_until(lambda: len(reader.events.get(conversation, ())) == len(sender.acknowledged))
+        assert as_messages(reader.events[conversation]) == whole_history(hers, conversation)
+        assert sender.codes == {}
+    wait_for(carried.linked)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from chatd.settings.model import Limits
+from chatd.settings.limits import Limits
 from tests.kit.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, close_payload, frame
 
 LIMIT = Limits().max_message_bytes

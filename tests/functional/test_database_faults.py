@@ -1,6 +1,6 @@
 """PostgreSQL is there and misbehaves: replies are lost, sessions end, nothing comes back, everything is slow."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import psycopg2
@@ -147,6 +147,43 @@ def test_sessions_that_are_ended_during_sends_cost_nothing(
         f"m-{number}": seq for number, seq in sender.acknowledged.items()
     }
     assert len(history) == len(sender.acknowledged)
+
+
+@pytest.fixture(params=["deadlock_detected", "serialization_failure"])
+def stumbling(request: pytest.FixtureRequest, direct: str) -> Iterator[Callable[[], None]]:
+    """After each call PostgreSQL fails two statements that move a log on, with an error that asks for another try."""
+    query(
+        direct,
+        "CREATE SEQUENCE public.stumbles START 3;"
+        " CREATE FUNCTION public.stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF nextval('public.stumbles') < 3 THEN RAISE {request.param}; END IF; RETURN NEW; END $$;"
+        " CREATE TRIGGER stumble BEFORE INSERT OR UPDATE ON chatd.conversations"
+        " FOR EACH ROW EXECUTE FUNCTION public.stumble()",
+    )
+    yield lambda: query(direct, "ALTER SEQUENCE public.stumbles RESTART WITH 1")
+    query(
+        direct,
+        "DROP TRIGGER stumble ON chatd.conversations; DROP FUNCTION public.stumble; DROP SEQUENCE public.stumbles",
+    )
+
+
+def test_a_deadlock_or_a_serialization_failure_is_never_seen_by_a_client(
+    stumbling: Callable[[], None], direct: str, alice: Person, bob: Person
+) -> None:
+    with alice.connect() as hers:
+        stumbling()
+        first = hers.ask("message.send", client_id="1", to=bob.name, text="opens the conversation")
+        assert (first["type"], first["seq"]) == ("ok", 1)
+        place = {"conversation": first["conversation"], "seq": 1}
+        for command, fields in (
+            ("message.send", {"client_id": "2", "to": bob.name, "text": "goes on"}),
+            ("message.edit", {"client_id": "3", "text": "opened the conversation", **place}),
+            ("group.create", {"client_id": "4", "title": "Choir", "members": [bob.name]}),
+        ):
+            stumbling()
+            assert hers.ask(command, **fields)["type"] == "ok"
+            assert query(direct, "SELECT last_value >= 3 FROM public.stumbles") == [(True,)], "it did not stumble"
+        assert len(whole_history(hers, first["conversation"])) == 2
 
 
 def test_a_database_that_no_longer_answers_is_told_in_time_and_heartbeats_go_on(

@@ -8,7 +8,7 @@ from itertools import repeat
 
 import pytest
 
-from chatd.settings.model import Limits
+from chatd.settings.limits import Limits
 from tests.kit.clients import JSON, MSGPACK
 from tests.kit.people import Person
 from tests.kit.raw import BINARY, CLOSE, CONTINUATION, PING, TEXT, RawSocket, close_payload, frame

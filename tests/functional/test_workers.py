@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,13 +12,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.kit.clients import Client
 from tests.kit.people import Person
+from tests.kit.placed import connections_on_all
 from tests.kit.talk import whole_history
 from tests.kit.tokens import AuthService
 from tests.kit.traffic import Traffic
 from tests.kit.waiting import WITHIN_S, wait_for
-from tests.kit.workers import WorkersServer, gone, stopped
+from tests.kit.workers import WorkersServer, gone, processor_seconds, stopped
 
 WORKERS = 2
 CONNECTS = 400
@@ -28,20 +29,6 @@ FEWEST = 60
 @pytest.fixture
 def server(start_workers: Callable[..., WorkersServer]) -> WorkersServer:
     return start_workers()
-
-
-def connections_on_all(server: WorkersServer, person: Person, stack: ExitStack) -> dict[int, list[Client]]:
-    """Connections of one person to every worker, by its number."""
-    found: dict[int, list[Client]] = {number: [] for number in range(1, server.number_of_workers + 1)}
-    for _ in range(100):
-        if all(found.values()):
-            return found
-        before = server.figures("chatd_connections")
-        client = stack.enter_context(person.connect())
-        after = server.figures("chatd_connections")
-        (number,) = [number for number in after if after[number] > before[number]]
-        found[number].append(client)
-    raise AssertionError("a worker was never met")
 
 
 # -- all of them --
@@ -188,8 +175,11 @@ def test_a_crash_loop_turns_readiness_red_leaves_the_parent_calm_and_heals(
     with closing(psycopg2.connect(dsn)) as database, database.cursor() as cursor:
         cursor.execute(later)
         database.commit()
+        begun, busy, seen = time.monotonic(), processor_seconds(server.pid), len(server.log)
         os.kill(server.worker(1), signal.SIGKILL)
         wait_for(lambda: "worker 1 has failed 3 times in a row" in server.log)
+        assert processor_seconds(server.pid) - busy < 0.5 * (time.monotonic() - begun), "the parent is not calm"
+        assert server.log[seen:].count("\n") < 100
         readiness = server.overview.get("/readyz")
         assert (readiness.status, readiness.body["status"]) == (503, "not ready")
         assert server.overview.get("/healthz").status == 200

@@ -18,9 +18,10 @@ from chatd.records.logs import Position, Publication
 from chatd.records.rosters import plain_roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import SERVER
-from chatd.state.shared import SharedHub
+from chatd.state.shared import SHORT_LOG, SharedHub
 from chatd.wire.events import ConversationStale
 from tests.kit.at_once import at_once
+from tests.kit.groups import act, found
 from tests.kit.line import Line, Ring
 from tests.kit.world import Chat, Connection, altered
 
@@ -162,6 +163,34 @@ def test_while_the_bus_is_away_everybody_goes_on_and_what_was_missed_is_found_wh
     assert texts(two.alice) == texts(two.bob) == ["3", "4"]
 
 
+def test_while_the_bus_is_away_what_others_say_is_found_every_few_seconds(two: Two) -> None:
+    conversation = two.begun()
+    for bus in two.line.buses:
+        bus.unlink()
+    for n in range(3, 6):
+        two.alice.send(str(n), conversation=conversation)
+        two.line.clock.advance(PULSE_SECONDS)
+        two.bus(two.there).pulse()
+        two.settle()
+        assert texts(two.bob)[-1] == str(n)
+    assert two.bob.of(ConversationStale) == []
+
+
+def test_what_one_says_whom_the_bus_alone_has_lost_is_found_by_those_who_have_it(two: Two) -> None:
+    """Hers is away, his is there and hears nothing of her."""
+    conversation = two.begun()
+    two.bus(two.here).pulse()
+    two.bus(two.here).unlink()
+    two.line.clock.advance(SILENT_SECONDS + 1)
+    for n in range(3, 6):
+        two.alice.send(str(n), conversation=conversation)
+        two.bus(two.there).pulse()
+        two.settle()
+        assert texts(two.bob)[-1] == str(n)
+        two.line.clock.advance(PULSE_SECONDS)
+    assert two.bob.of(ConversationStale) == []
+
+
 def test_a_conversation_that_began_while_the_bus_was_away_is_found_when_it_is_back(two: Two) -> None:
     two.begun()
     for bus in two.line.buses:
@@ -172,12 +201,33 @@ def test_a_conversation_that_began_while_the_bus_was_away_is_found_when_it_is_ba
     two.line.link_all()
     two.settle()
     two.settle()
-    heard = {event.conversation for event in two.alice.of(ConversationStale)} | {
-        event.conversation for event in two.alice.of(MessageCreated)
-    }
-    assert len(heard) == 1
-    two.alice.ask("sync", cursors={}, scope="all")
-    assert "psst" in texts(two.alice)
+    assert texts(two.alice) == ["psst"]
+    assert two.alice.of(ConversationStale) == []
+
+
+def test_a_conversation_of_which_nothing_was_heard_is_read_from_its_start_for_all_of_its_people(two: Two) -> None:
+    dora = two.there.connect("dora")
+    two.line.lossy = True
+    group = found(two.alice, "bob", "dora")
+    two.alice.send("hello", conversation=group)
+    two.line.lossy = False
+    two.bus(two.there).look_back()
+    two.settle()
+    for connection in (two.bob, dora):
+        assert texts(connection) == ["hello"]
+        assert connection.of(ConversationStale) == []
+
+
+def test_one_that_has_grown_long_by_then_is_told_to_be_stale(two: Two) -> None:
+    two.line.lossy = True
+    for n in range(SHORT_LOG + 1):
+        conversation = two.alice.send(f"{n}", to="bob").conversation
+    two.line.lossy = False
+    two.bus(two.there).look_back()
+    two.settle()
+    assert {event.conversation for event in two.bob.of(ConversationStale)} == {conversation}
+    two.bob.ask("sync", cursors={}, scope="all")
+    assert texts(two.bob) == [str(n) for n in range(SHORT_LOG + 1)]
 
 
 def test_what_a_dead_worker_told_nobody_is_found_when_it_is_missed(two: Two) -> None:
@@ -260,6 +310,22 @@ def test_whoever_is_in_many_conversations_with_nobody_here_costs_nothing(two: Tw
     two.settle()
     assert texts(carol) == ["1"]
     assert len(two.hub(two.there).interest) == 0
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+def test_a_message_costs_the_bus_the_same_however_many_are_in_the_group(size: int, two: Two) -> None:
+    group = found(two.alice, "bob")
+    for first in range(0, size, 100):
+        people = [f"member-{n}" for n in range(first, min(first + 100, size))]
+        act(two.alice, "member.add", group, users=people)
+    two.settle()
+    sent, crossed = two.bus(two.here).sent, len(two.line.heard_in)
+    two.alice.send("hello", conversation=group)
+    two.settle()
+    assert texts(two.bob) == ["hello"]
+    assert two.bus(two.here).sent - sent == 1
+    [packet] = two.line.heard_in[crossed:]
+    assert len(packet) < 1000
 
 
 # -- what passes --

@@ -19,7 +19,8 @@ from chatd.records.base import Signal
 from chatd.records.logs import Publication
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring
-from chatd.settings.model import Groups, Limits, PresenceSettings, Search, Tokens
+from chatd.settings.limits import Limits
+from chatd.settings.model import Groups, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory

@@ -83,14 +83,15 @@ class Relay:
 
 
 class Proxy:
-    """Relays ``127.0.0.1:port`` to ``target`` from `start` to `stop`; also a context manager.
+    """Relays ``host:port`` to ``target`` from `start` to `stop`; also a context manager.
 
     Modes: `passing` (the default), `blackhole` (sockets stay open, nothing is forwarded; bytes go on after
     `passing`, as after a partition), `refuse` (nobody listens). `delay` is in seconds and holds for each chunk.
     """
 
-    def __init__(self, target: Address) -> None:
+    def __init__(self, target: Address, host: str = "127.0.0.1") -> None:
         self._target = target
+        self._host = host
         self._open = threading.Event()
         self._open.set()
         self._relays: set[Relay] = set()
@@ -104,7 +105,7 @@ class Proxy:
 
     def start(self) -> Self:
         """Listen."""
-        listener = socket.create_server(("127.0.0.1", self.port))
+        listener = socket.create_server((self._host, self.port))
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self

@@ -3,10 +3,13 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGKILL
+from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import IO, Any, Self
 
 from tests.kit.ports import reserve_port
 from tests.kit.server import ENDS_WITH_US
@@ -60,6 +63,32 @@ class RedisServer:
         assert self._process is not None, "Redis is stopped"
         return self._process.pid
 
+    @contextmanager
+    def repeating(self, pattern: str) -> Iterator[None]:
+        """Whatever is published meanwhile to channels like this is published a second time, by somebody else."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(f"PSUBSCRIBE {pattern}\r\n".encode())
+            replies = connection.makefile("rb")
+            _reply(replies)
+            thread = Thread(target=self._repeat, args=(replies,))
+            thread.start()
+            try:
+                yield
+            finally:
+                connection.shutdown(socket.SHUT_RDWR)
+                thread.join()
+                replies.close()
+
+    def _repeat(self, replies: IO[bytes]) -> None:
+        own: set[bytes] = set()
+        # The end of the connection is the end of this.
+        with suppress(OSError):
+            while replies.peek(1):
+                _, _, channel, payload = _reply(replies)
+                if payload not in own:
+                    own.add(payload)
+                    self.ask("PUBLISH", channel, payload)
+
     def kill(self) -> None:
         """End it as a power switch would."""
         assert self._process is not None, "Redis is stopped"
@@ -80,3 +109,14 @@ class RedisServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _reply(replies: IO[bytes]) -> Any:
+    """One reply: a list of byte strings or numbers, or one of them (the Redis serialization protocol)."""
+    line = replies.readline()
+    kind, text = line[:1], line[1:-2]
+    if kind == b"*":
+        return [_reply(replies) for _ in range(int(text))]
+    if kind == b"$":
+        return replies.read(int(text) + 2)[:-2]
+    return text

@@ -30,8 +30,11 @@ class Server:
     """One chatd. It listens on a port that the system chose and that stays its own until `close`, restarts included.
 
     ``folder`` takes its configuration, keys and log. ``settings`` by section, those of no section under "", go over
-    the defaults. The process ends with the one that runs the tests, whichever way that one ends.
+    the defaults. The process ends with the one that runs the tests, whichever way that one ends. ``before`` are words
+    that its command is run by.
     """
+
+    host = "127.0.0.1"
 
     def __init__(self, folder: Path, dsn: str, auth: AuthService, settings: Sections | None = None) -> None:
         self._folder = folder
@@ -54,6 +57,7 @@ class Server:
             },
         }
         self.environment: dict[str, str] = {}
+        self.before: tuple[str, ...] = ()
         self.pass_fds: tuple[int, ...] = ()
         self.configure(settings or {})
 
@@ -91,7 +95,7 @@ class Server:
 
     @property
     def http_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def address(self) -> str:
@@ -101,7 +105,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where WebSockets go."""
-        return f"ws://127.0.0.1:{self.port}/v1/ws"
+        return f"ws://{self.host}:{self.port}/v1/ws"
 
     @property
     def log(self) -> str:
@@ -130,7 +134,7 @@ class Server:
         seen = len(self.log)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*ENDS_WITH_US, *self._command()],
+                [*ENDS_WITH_US, *self.before, *self._command()],
                 cwd=self._folder,
                 env=self.surroundings,
                 stdin=subprocess.DEVNULL,
@@ -152,7 +156,7 @@ class Server:
 
     def ready(self) -> bool:
         """Whether it says that it can carry out commands."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
+        connection = HTTPConnection(self.host, self.port, timeout=WITHIN_S)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200

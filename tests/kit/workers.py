@@ -38,12 +38,12 @@ class WorkersServer(Server):
         port = self._overview.getsockname()[1]
         top = {"workers": self.number_of_workers, **settings.get("", {})}
         self._socket = top.get("socket")
-        super().configure({**settings, "": top, "metrics": {"port": port}})
+        super().configure({**settings, "": top, "metrics": {**settings.get("metrics", {}), "port": port}})
 
     @property
     def overview(self) -> HttpClient:
         """Asks the parent."""
-        return HttpClient(f"http://127.0.0.1:{self._overview.getsockname()[1]}")
+        return HttpClient(f"http://{self.host}:{self._overview.getsockname()[1]}")
 
     def ready(self) -> bool:
         """Whether all workers are ready."""
@@ -64,7 +64,7 @@ class WorkersServer(Server):
     @property
     def address(self) -> str:
         """Where it says that it serves."""
-        return f"unix:{self._socket}" if self._socket else f"{self._scheme}://127.0.0.1:{self.port}"
+        return f"unix:{self._socket}" if self._socket else f"{self._scheme}://{self.host}:{self.port}"
 
     def reload_all(self) -> None:
         """Tell it to reload; return when all workers have been replaced and their predecessors are gone."""
@@ -79,7 +79,7 @@ class WorkersServer(Server):
 
     def metrics(self) -> str:
         """All figures of all workers."""
-        connection = HTTPConnection("127.0.0.1", self._overview.getsockname()[1], timeout=WITHIN_S)
+        connection = HTTPConnection(self.host, self._overview.getsockname()[1], timeout=WITHIN_S)
         try:
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()
@@ -113,6 +113,11 @@ def gone(pid: int) -> bool:
         return _stat(pid)[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def processor_seconds(pid: int) -> float:
+    """What this process has used of the processor so far (proc(5), utime and stime)."""
+    return sum(map(int, _stat(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _processes() -> list[int]:

@@ -25,7 +25,8 @@ from chatd.records.rosters import ConversationKind
 from chatd.records.tokens import Claims
 from chatd.router import Lanes, Router, command_union
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings.model import ContactPolicy, Groups, Limits, PresenceSettings, Search, Tokens
+from chatd.settings.limits import Limits
+from chatd.settings.model import ContactPolicy, Groups, PresenceSettings, Search, Tokens
 from chatd.state.authors import Authors
 from chatd.state.delivery import Delivery
 from chatd.state.directory import Directory

@@ -6,6 +6,7 @@ import pytest
 from twisted.logger import LogEvent, Logger, eventAsText, globalLogPublisher
 from twisted.python.failure import Failure
 
+from chatd.workers import relay as relay_module
 from chatd.workers.control import Logged
 from chatd.workers.relay import Relay, publish
 
@@ -60,17 +61,38 @@ def test_what_twisteds_older_log_says_comes_along(worker: Worker) -> None:
     assert worker.told == [Logged(time=1.0, level="info", namespace="-", text="hello")]
 
 
-def test_while_the_parent_is_behind_lines_are_left_out_and_counted(worker: Worker) -> None:
+def test_while_the_parent_is_behind_some_lines_are_kept_and_the_others_counted(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "MOST_KEPT", 2)
     worker.relay.congested(True)
-    for _ in range(3):
-        worker.log.info("too much")
+    for n in range(5):
+        worker.log.info("{n}", n=n)
     assert worker.told == []
     worker.relay.congested(False)
     worker.log.info("and on")
     assert [(one.level, one.text) for one in worker.told] == [
+        ("info", "0"),
+        ("info", "1"),
         ("warn", "3 lines of the log were left out"),
         ("info", "and on"),
     ]
+
+
+def test_what_was_kept_may_fill_the_way_again_and_keeps_its_order() -> None:
+    told: list[Logged] = []
+
+    def tell(logged: Logged) -> None:
+        told.append(logged)
+        relay.congested(True)
+
+    relay = Relay(tell)
+    log = Logger(observer=relay)
+    for n in range(3):
+        log.info("{n}", n=n)
+    for _ in range(3):
+        relay.congested(False)
+    assert [one.text for one in told] == ["0", "1", "2"]
 
 
 def test_where_nothing_was_left_out_nothing_is_said(worker: Worker) -> None:

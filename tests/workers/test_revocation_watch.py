@@ -41,7 +41,11 @@ class World:
         self.exchange = Exchange(lambda error: pytest.fail(str(error)))
         self.failed = []
         self.rhythm = Rhythm(self.clock, self.failed.append)
-        RevocationWatch(self.store, self.revocations, self.exchange, self.rhythm, self.clock.seconds, self.told.append)
+        self.ahead = 0.0
+        RevocationWatch(self.store, self.revocations, self.exchange, self.rhythm, self.wall_clock, self.told.append)
+
+    def wall_clock(self):
+        return self.clock.seconds() + self.ahead
 
 
 @pytest.fixture
@@ -104,8 +108,16 @@ def test_what_has_expired_is_let_go_now_and_then(world):
     world.rhythm.startService()
     world.clock.advance(PRUNE_SECONDS)
     assert (world.store.pruned, len(world.revocations)) == (0, 1)
-    world.clock.advance(1e4)
+    world.clock.advance(2e4)
     assert (world.store.pruned, len(world.revocations)) == (1, 0)
+
+
+def test_a_clock_that_is_set_forward_for_a_while_lets_no_revoked_token_in_again(world):
+    world.store.kept = [revocation("alice")]
+    world.rhythm.startService()
+    world.ahead = 7000.0
+    world.clock.advance(PRUNE_SECONDS + LOOK_SECONDS)
+    assert (world.store.pruned, len(world.revocations)) == (1, 1)
 
 
 def test_stopping_is_no_error_before_it_has_begun(world):
