@@ -156,7 +156,7 @@ class TestFragments:
         raw.assert_closed(1002)
 
     @pytest.mark.parametrize("fin", [True, False])
-    @pytest.mark.parametrize("before", [b"", frame(TEXT, b"whole")])
+    @pytest.mark.parametrize("before", [b"", frame(TEXT, b"whole")], ids=["at first", "behind a whole message"])
     def test_there_is_no_continuation_of_nothing(self, before: bytes, fin: bool, raw: RawSocket) -> None:
         raw.send(before)
         if before:
@@ -225,7 +225,9 @@ class TestClosing:
         raw.send_frame(CLOSE, close_payload(1000, reason))
         raw.assert_closed(1007)
 
-    @pytest.mark.parametrize("late", [frame(TEXT, b"late"), frame(PING), frame(CLOSE, close_payload(1000))])
+    @pytest.mark.parametrize(
+        "late", [frame(TEXT, b"late"), frame(PING), frame(CLOSE, close_payload(1000))], ids=["text", "ping", "close"]
+    )
     def test_nothing_behind_a_close_is_heeded(self, late: bytes, raw: RawSocket) -> None:
         raw.send(frame(TEXT, b"before") + frame(CLOSE, close_payload(1000)) + late)
         raw.assert_receives(TEXT, b"before")
