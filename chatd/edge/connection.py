@@ -209,7 +209,7 @@ class ConnectionHandler(GuardedProtocol):
     def _lose_patience(self) -> None:
         """One more message was no command, or too much. Whoever sends on and on is closed."""
         if self.socket.insists(self.factory.gateway.throttle):
-            log.info("{id} of {user} goes on while it is refused: closing", id=self.id, user=self.user)
+            log.info("{connection} of {user} goes on while it is refused: closing", connection=self.id, user=self.user)
             self.session.close(CloseCode.FLOODING, INSISTING)
 
     def _reply_error(self, id: int | None, error: ChatdError) -> None:
@@ -266,7 +266,7 @@ class ConnectionHandler(GuardedProtocol):
 
     def drop(self) -> None:
         """See :class:`~chatd.edge.memory.Holder`."""
-        log.warn("{id} of {user} is dropped, since memory is short", id=self.id, user=self.user)
+        log.warn("{connection} of {user} is dropped, since memory is short", connection=self.id, user=self.user)
         self.transport.abortConnection()
 
     def _write_frame(self, frame: Frame) -> None:
