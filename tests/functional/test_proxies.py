@@ -19,6 +19,7 @@ import pytest
 from chatd.settings.model import Timeouts
 from tests.kit.front import DOCUMENTED, Front, Haproxy, Nginx, program
 from tests.kit.people import Person
+from tests.kit.postgres import Cluster
 from tests.kit.server import Server
 from tests.kit.tokens import AuthService
 from tests.kit.waiting import wait_for
@@ -51,7 +52,7 @@ class Site:
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__.lower())
 def site_of_module(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthService
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, auth: AuthService
 ) -> Iterator[Site]:
     kind: Any = request.param
     needed(kind.__name__.lower())
@@ -59,7 +60,7 @@ def site_of_module(
     settings = {"": {"log_level": "debug", "log_format": "json", "behind_proxy": True}, "proxies": kind.proxies}
     for name in ("one", "two"):
         (folder / name).mkdir()
-    chatd = WorkersServer(folder / "one", database, auth, 2, settings)
+    chatd = WorkersServer(folder / "one", cluster.create_database(), auth, 2, settings)
     other = Server(folder / "two", NO_DATABASE, auth, settings)
     front = kind(folder / "front", (chatd.port, other.port))
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.clients import Client, Message
 from tests.kit.people import Person
+from tests.kit.postgres import Cluster
 from tests.kit.raw import CLOSE, TEXT, RawSocket, frame, parsed
 from tests.kit.resilient import Reader, Sender
 from tests.kit.server import Sections, Server
@@ -81,10 +82,10 @@ def test_those_who_never_read_cost_little_and_come_back_for_everything(
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthService) -> Iterator[Server]:
+def patient(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, auth: AuthService) -> Iterator[Server]:
     """A server that waits long for those who do not read, and for those who are to read why they were closed."""
     patience: Sections = {"limits": {**SMALL_BUFFERS, "slow_reader_seconds": 600}, "timeouts": {"close": 300}}
-    server = Server(tmp_path_factory.mktemp("patient"), database, auth, patience)
+    server = Server(tmp_path_factory.mktemp("patient"), cluster.create_database(), auth, patience)
     yield server.start()
     server.close()
 

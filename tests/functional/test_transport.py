@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.clients import JSON, headers
 from tests.kit.people import Person
+from tests.kit.postgres import Cluster
 from tests.kit.raw import PING, PONG, TEXT, RawSocket, frame, parsed
 from tests.kit.server import Sections, Server
 from tests.kit.tokens import AuthService
@@ -29,10 +30,10 @@ def settings() -> Sections:
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory, database: str, auth: AuthService) -> Iterator[Server]:
+def impatient(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, auth: AuthService) -> Iterator[Server]:
     """The server for those whose time runs out."""
     timeouts = {"handshake": PATIENCE_SECONDS, "http_idle": PATIENCE_SECONDS, "close": 1}
-    server = Server(tmp_path_factory.mktemp("impatient"), database, auth, {"timeouts": timeouts})
+    server = Server(tmp_path_factory.mktemp("impatient"), cluster.create_database(), auth, {"timeouts": timeouts})
     yield server.start()
     server.close()
 
