@@ -23,12 +23,14 @@ LEFT JOIN chatd.members AS m ON m.conversation_id = c.conversation_id AND m.user
 WHERE c.conversation_id = %s AND c.kind = 'group'
 """
 
+# Both ends are compared and none is equal, so that only the index by standing gives this order. In that of the primary
+# key those who stand otherwise would be passed over one by one, however many have left.
 PEOPLE = f"""
 SELECT m.user_id, m.joined_at, {MEMBERSHIP}
 FROM chatd.members AS m
-WHERE m.conversation_id = %s AND m.standing = %s AND m.user_id > %s
-  AND (m.standing <> 'invited' OR m.expires_at > %s)
-ORDER BY m.user_id COLLATE "C" LIMIT %s
+WHERE m.conversation_id = %(conversation)s AND (m.standing, m.user_id) > (%(standing)s, %(after)s)
+  AND m.standing <= %(standing)s AND (m.standing <> 'invited' OR m.expires_at > %(now)s)
+ORDER BY m.standing, m.user_id LIMIT %(limit)s
 """
 
 INVITATIONS = """
@@ -56,7 +58,8 @@ class PostgresGroups:
         self, conversation: str, standing: Standing, after: str, now: datetime, limit: int
     ) -> list[Enlisted]:
         """See :class:`~chatd.interfaces.conversations.IGroupStore`."""
-        rows = await self._pool.query(PEOPLE, (conversation, standing, after, now, limit))
+        page = {"conversation": conversation, "standing": standing, "after": after, "now": now, "limit": limit}
+        rows = await self._pool.query(PEOPLE, page)
         return [Enlisted(user=user, at=at, membership=read_membership(columns)) for user, at, *columns in rows]
 
     async def invitations(self, user: str, after: str | None, now: datetime, limit: int) -> list[Invitation]:

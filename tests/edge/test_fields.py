@@ -32,10 +32,9 @@ from chatd.edge.schemas import example_fields
 from chatd.errors import PeerError
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.router import command_union
-from chatd.settings.rates import Rates
 from chatd.wire.codec import BadFrame, Codec, JsonCodec, MsgpackCodec
 from chatd.wire.commands import Declaration
-from tests.kit.visitor import Answer, World, settings
+from tests.kit.visitor import UNLIMITED, Answer, World, settings
 
 DEEP = "[" * 5000 + "]" * 5000
 NOT_UNICODE = r'"\ud800"'
@@ -157,7 +156,7 @@ def every_field(concerned: Callable[[Case], bool]) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module")
 def one_world() -> World:
     """Carries out nothing: whatever reaches its router was not refused. It does so as often as it is asked."""
-    return World(settings=settings(rates=dict.fromkeys(Rates.__struct_fields__, "off")))
+    return World(settings=settings(rates=UNLIMITED))
 
 
 @pytest.fixture

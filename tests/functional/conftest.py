@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from chatd.security.keyring import MasterKeys
 from tests.kit.people import Person
 from tests.kit.postgres import Cluster
 from tests.kit.server import ENDS_WITH_US, ROOT, Sections, Server
+from tests.kit.settings import private
 from tests.kit.tokens import AuthService
 from tests.kit.workers import WorkersServer
 
@@ -53,10 +55,13 @@ def start_server(tmp_path: Path, dsn: str, auth: AuthService) -> Iterator[Callab
     """Starts servers of a test's own: ``start_server(settings, dsn=..., ready=...)``."""
     servers: list[Server] = []
     default = dsn
+    keys = private(tmp_path / "master-keys", MasterKeys.generate_line("2025-11"))
 
     def start(settings: Sections | None = None, *, dsn: str = default, ready: bool = True) -> Server:
         folder = tmp_path / f"chatd-{len(servers)}"
         folder.mkdir()
+        # Whoever shares a database shares the keys.
+        settings = {"encryption": {"master_keys_file": str(keys)}, **(settings or {})}
         servers.append(Server(folder, dsn, auth, settings))
         return servers[-1].start(ready=ready)
 

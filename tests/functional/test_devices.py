@@ -59,8 +59,8 @@ def test_all_other_devices_are_ended_and_this_one_lives_on(server: Server, alice
     assert HttpClient(server.http_url, mine, device="phone").get("/v1/ping").status == 200
 
 
-def test_another_servers_connections_end_too(start_server, auth: AuthService, person, database: str) -> None:
-    one, other = (start_server(dsn=database) for _ in range(2))
+def test_another_servers_connections_end_too(start_server, auth: AuthService, person) -> None:
+    one, other = (start_server() for _ in range(2))
     carol = person("carol", one)
     token = carol.token()
     with Client(other.url, token, device="tablet") as tablet:

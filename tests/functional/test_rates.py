@@ -87,7 +87,8 @@ def test_a_flooder_is_limited_on_both_workers_together_and_nobody_else_is(
         assert refused["type"] == "error"
         error: dict[str, Any] = refused["error"]
         assert (error["code"], error["status"], error["retryable"]) == ("rate_limited", 429, True)
-        assert 0 < error["retry_after_ms"] <= 1001
+        # What was had before it was heard of is owed.
+        assert 0 < error["retry_after_ms"] <= 1000 * BURST
         assert "`write`" in error["detail"]
         # What is limited is writing, and alice.
         assert second.ask("device.list")["type"] == "ok"

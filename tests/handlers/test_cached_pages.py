@@ -10,7 +10,7 @@ from chatd.store.memory.database import MemoryDatabase
 from chatd.store.stores import memory_stores
 from tests.kit.compared import compared
 from tests.kit.lives import live
-from tests.kit.machine import LIMITS, Machine
+from tests.kit.machine import SETTINGS, Machine
 from tests.kit.world import Chat
 
 
@@ -20,7 +20,7 @@ def test_the_last_page_is_the_same_with_the_cache_and_without(newest: int) -> No
     seconds = count()
     now = datetime(2026, 1, 1, 12, tzinfo=UTC)
     stores, pages = compared(memory_stores(MemoryDatabase(lambda: now + timedelta(seconds=next(seconds)))), newest)
-    machine = Machine(Chat(stores=stores, **LIMITS))
+    machine = Machine(Chat(stores=stores, **SETTINGS))
     chance = Random(newest)
     for _ in range(6):
         live(machine, chance, 8)

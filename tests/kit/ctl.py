@@ -12,7 +12,8 @@ COMMAND = (*ENDS_WITH_US, sys.executable, "-m", "chatd.ctl")
 def start_chatctl(server: Server, *arguments: str) -> "subprocess.Popen[str]":
     """Start it, without a terminal; whoever does also waits for it."""
     return subprocess.Popen(
-        [*COMMAND, f"--config={server.configuration}", *arguments],
+        # A program that was started in the background ignores SIGINT, and whatever it starts does.
+        ["env", "--default-signal=INT", *COMMAND, f"--config={server.configuration}", *arguments],
         env=server.surroundings,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

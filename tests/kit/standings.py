@@ -19,7 +19,7 @@ from chatd.state.ids import direct, event_queue
 from chatd.wire.commands import Command, Declaration, Reply
 from tests.kit.groups import act, found
 from tests.kit.stores import new_client_id
-from tests.kit.visitor import Answer
+from tests.kit.visitor import UNLIMITED, Answer, settings
 from tests.kit.visitor import World as Site
 from tests.kit.world import Chat
 
@@ -46,7 +46,7 @@ class _Way:
 
 
 _WAY = _Way()
-_SITE = Site(router=_WAY)
+_SITE = Site(router=_WAY, settings=settings(rates=UNLIMITED))
 
 
 @dataclass(frozen=True)

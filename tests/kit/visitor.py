@@ -29,6 +29,7 @@ from chatd.records.condition import Dependency, condition
 from chatd.records.tokens import Claims
 from chatd.router import Router
 from chatd.settings.model import Settings
+from chatd.settings.rates import Rates
 from chatd.state.hub import Hub
 from chatd.state.revocations import Revocations
 from chatd.state.throttle import Throttle
@@ -147,6 +148,10 @@ def _no_events(entry: object, content: object) -> Any:
 def handled_by(*handlers: object, failed: Callable[[str, BaseException, Any], None] | None = None) -> World:
     """A world whose router leads to ``handlers``."""
     return World(router=Router(handlers, failed or (lambda name, error, caller: None)))
+
+
+UNLIMITED = dict.fromkeys(Rates.__struct_fields__, "off")
+"""The rates of a site of which a whole module's tests ask, while its clock stands still."""
 
 
 def settings(**sections: dict[str, Any]) -> Settings:

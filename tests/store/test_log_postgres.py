@@ -206,7 +206,10 @@ STATEMENTS = {
     "keys": (key_store.KEYS, (text_array("ab"),)),
     "what stands at some places": (log_store.AT, (plain_array([id(1), id(2)]), plain_array([1, 2]))),
     "a group": (group_store.GROUP, ("user-1", id(1))),
-    "members": (group_store.PEOPLE, (id(1), "member", "a", "2026-01-01", LIMIT)),
+    "members": (
+        group_store.PEOPLE,
+        {"conversation": id(1), "standing": "member", "after": "a", "now": "2026-01-01", "limit": LIMIT},
+    ),
     "invitations": (
         group_store.INVITATIONS,
         {"user": "busy", "now": "2026-01-01", "after": id(2), "limit": LIMIT},

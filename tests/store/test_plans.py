@@ -19,6 +19,7 @@ from chatd.store import (
     outcomes,
     pages,
     profiles,
+    recent,
     reindexing,
     relations,
     token_revocations,
@@ -128,6 +129,10 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "write follows": (relations.WRITE_FOLLOWS, WANTED),
     "write blocks": (relations.WRITE_BLOCKS, WANTED),
     "blocks": (relations.BLOCKS, {"user": "user-2"}),
+    "the outlook on a log": ("EXECUTE chatd_outlook (%s, %s)", (id(1), "user-1")),
+    "the newest messages": (recent.NEWEST, {"conversation": id(1), "limit": 51}),
+    "what is counted of them": (recent.COUNTS, {"conversation": id(1), "reader": "", "seqs": plain_array([8, 9])}),
+    "one's own of those": (recent.OWN, (id(1), plain_array([8, 9]), "user-1")),
     **{f"a page of {side}": (page, ("user-1", "user-5", 21)) for side, page in relations.PAGES.items()},
 }
 COVERED = [
@@ -150,7 +155,7 @@ def filled(cluster: Any) -> Iterator[Any]:
     with closing(psycopg2.connect(cluster.create_database())) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute(FILL)
-        for statement in devices.PREPARED:
+        for statement in (*devices.PREPARED, *recent.PREPARED):
             cursor.execute(statement)
         yield cursor
 
