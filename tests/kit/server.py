@@ -66,6 +66,7 @@ class Server:
         names = (*settings, *self._essential)
         sections = {name: {**self._essential.get(name, {}), **settings.get(name, {})} for name in names}
         self._configuration = private(self._folder / "chatd.toml", _toml(sections))
+        self._master_keys = Path(str(sections["encryption"]["master_keys_file"]))
 
     @property
     def configuration(self) -> Path:
@@ -74,8 +75,8 @@ class Server:
 
     @property
     def master_keys(self) -> Path:
-        """Its file of master keys, unless its settings name another source."""
-        return self._folder / "master-keys"
+        """Its file of master keys."""
+        return self._master_keys
 
     @property
     def surroundings(self) -> dict[str, str]:
