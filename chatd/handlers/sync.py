@@ -1,12 +1,13 @@
 """Resuming: from whatever a client has to everything there is, without a gap and without a repeat."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from chatd.errors import Invalid
+from chatd.errors import Invalid, ServerError
 from chatd.handlers.caller import Caller
 from chatd.handlers.kinds import EntryUnknown, Reader
 from chatd.handlers.messages import PageSize
@@ -20,8 +21,8 @@ from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import ConversationStale, LogEvent
 from chatd.wire.types import ConversationId, Seq
 
-READ_EVENTS = 500
-"""Entries read from the log at once; one connection holds no more than these in memory."""
+READ_EVENTS = 250
+"""Entries read from the log at once; one connection holds no more than two such pages in memory."""
 
 MAX_CURSORS = 4_000
 """Cursors in one ``sync``; so many fit into a message of the default size. Beyond, the server's own serve."""
@@ -137,29 +138,47 @@ class Resuming:
 
     async def _catch_up(self, caller: Caller, delivery: Delivery[Any], behind: list[Cursor]) -> None:
         waiting = deque(behind)
-        while waiting and delivery.phase is Phase.LIVE:
-            await caller.drained()
-            cursors = [waiting.popleft() for _ in range(min(READ_LOGS, len(waiting)))]
-            entries = await self._log.entries(caller.user, cursors, READ_EVENTS)
-            unfinished = await self._deliver(caller, delivery, cursors, entries)
-            waiting.extendleft(reversed(unfinished))
+        ahead = self._read_on(caller, delivery, waiting)
+        try:
+            while ahead is not None and delivery.phase is Phase.LIVE:
+                (cursors, page), ahead = ahead, None
+                entries = await page
+                waiting.extendleft(reversed(_unread(cursors, entries)))
+                # While these are delivered the database reads the next.
+                ahead = self._read_on(caller, delivery, waiting)
+                waiting.extend(await self._deliver(caller, delivery, cursors, entries))
+                ahead = ahead or self._read_on(caller, delivery, waiting)
+        finally:
+            if ahead is not None:
+                # Nobody wants it any more, nor to hear that it could not be read.
+                with suppress(ServerError):
+                    await ahead[1]
+
+    def _read_on(
+        self, caller: Caller, delivery: Delivery[Any], waiting: deque[Cursor]
+    ) -> tuple[list[Cursor], Awaitable[list[Entry]]] | None:
+        """Have the next page of these logs read; its cursors are taken from those that wait."""
+        cursors: list[Cursor] = []
+        while waiting and len(cursors) < READ_LOGS:
+            cursor = waiting.popleft()
+            if delivery.is_behind(cursor.conversation):
+                cursors.append(cursor)
+        return (cursors, self._log.entries(caller.user, cursors, READ_EVENTS)) if cursors else None
 
     async def _deliver(
         self, caller: Caller, delivery: Delivery[Any], cursors: Sequence[Cursor], entries: Sequence[Entry]
     ) -> list[Cursor]:
-        """Send what was read; the cursors that have to be read on from."""
+        """Send what was read; the cursors of logs that were read to their end and yet have to be read on."""
         reached = {cursor.conversation: cursor.seq for cursor in cursors}
         for event in await self._reader.events(entries):
             if delivery.paused:
                 await caller.drained()
             if delivery.read(event):
                 reached[event.conversation] = event.seq
-        unread = _unread(cursors, entries)
-        return [
-            cursor
-            for cursor in (Cursor(conversation=conversation, seq=seq) for conversation, seq in reached.items())
-            if delivery.is_behind(cursor.conversation) and (cursor.conversation in unread or not delivery.level(cursor))
-        ]
+        for unread in _unread(cursors, entries):
+            del reached[unread.conversation]
+        ends = (Cursor(conversation=conversation, seq=seq) for conversation, seq in reached.items())
+        return [end for end in ends if not delivery.level(end)]
 
 
 def _start(position: Position, seq: int) -> Start:
@@ -173,9 +192,10 @@ def _start(position: Position, seq: int) -> Start:
     )
 
 
-def _unread(cursors: Sequence[Cursor], entries: Sequence[Entry]) -> set[str]:
-    """The conversations whose logs a full read may not have reached the end of."""
+def _unread(cursors: Sequence[Cursor], entries: Sequence[Entry]) -> list[Cursor]:
+    """From where the logs are to be read on that a page may not have reached the end of."""
     if len(entries) < READ_EVENTS:
-        return set()
+        return []
+    last = entries[-1]
     order = [cursor.conversation for cursor in cursors]
-    return set(order[order.index(entries[-1].conversation) :])
+    return [Cursor(conversation=last.conversation, seq=last.seq), *cursors[order.index(last.conversation) + 1 :]]

@@ -49,7 +49,7 @@ class ILogStore(Interface):
         """At most ``limit`` entries behind the cursors: conversation by conversation as given, each by ``seq``.
 
         Only what ``reader`` may see. Fewer than ``limit`` mean that there were no more. Logs that are not there hold
-        nothing.
+        nothing. They are read from now on, whenever that is awaited.
         """
 
     def tails(cursors: Sequence[Cursor], limit: int) -> Awaitable[list[Tail]]:

@@ -5,6 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from chatd.errors import ChatdError
@@ -198,8 +199,11 @@ class PostgresLog:
         """See :class:`~chatd.interfaces.log.ILogStore`."""
         return verdicts(await self._pool.query(REPEATS, names(drafts)), drafts)
 
-    async def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
+    def entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> Deferred[list[Entry]]:
         """See :class:`~chatd.interfaces.log.ILogStore`."""
+        return Deferred.fromCoroutine(self._entries(reader, cursors, limit))
+
+    async def _entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
         rows = await self._pool.query(
             ENTRIES,
             {
