@@ -4,7 +4,7 @@ One read at a time, of many logs together, and not at once: what overtook anothe
 followed by it within milliseconds.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -73,12 +73,19 @@ class Backfill:
         self._busy = False
 
     async def _read(self, gaps: Sequence[Gap]) -> float:
-        """Fill what can be filled; how long to wait before the next read."""
+        """Fill what can be filled; how long to wait before the next read.
+
+        However many logs there are, all of them take as many statements as one.
+        """
         self.reads += 1
         try:
             tails = {tail.conversation: tail for tail in await self._log.tails(gaps, READ_ENTRIES)}
+            contents = iter(await self._reader.contents([entry for tail in tails.values() for entry in tail.entries]))
+            opened = {conversation: [next(contents) for _ in tail.entries] for conversation, tail in tails.items()}
+            rosters = await self._rosters(tails.values())
             for gap in gaps:
-                await self._fill(gap, tails.get(gap.conversation))
+                conversation = gap.conversation
+                self._hub.fill(gap, tails.get(conversation), opened.get(conversation, ()), rosters.get(conversation))
         except ChatdError:
             return RETRY_SECONDS
         except Exception as unforeseen:
@@ -88,18 +95,17 @@ class Backfill:
                 self._hub.give_up(gap)
         return PAUSE_SECONDS
 
-    async def _fill(self, gap: Gap, tail: Tail | None) -> None:
-        if tail is None:
-            self._hub.fill(gap, None, (), None)
-            return
-        contents = await self._reader.contents(tail.entries)
-        self._hub.fill(gap, tail, contents, await self._roster(tail))
-
-    async def _roster(self, tail: Tail) -> Roster | None:
-        """A roster no older than what was read."""
-        roster = self._directory.known(tail.conversation)
-        if roster is None or roster.access < tail.access:
-            roster = await self._conversations.roster(tail.conversation)
-            if roster is not None:
-                self._directory.learn(roster)
-        return roster
+    async def _rosters(self, tails: Iterable[Tail]) -> dict[str, Roster]:
+        """By conversation, none of them older than what was read."""
+        found: dict[str, Roster] = {}
+        missing: list[str] = []
+        for tail in tails:
+            roster = self._directory.known(tail.conversation)
+            if roster is None or roster.access < tail.access:
+                missing.append(tail.conversation)
+            else:
+                found[tail.conversation] = roster
+        for roster in await self._conversations.rosters(missing) if missing else ():
+            self._directory.learn(roster)
+            found[roster.conversation] = roster
+        return found

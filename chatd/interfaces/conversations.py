@@ -39,6 +39,9 @@ class IConversationStore(Interface):
     def roster(conversation: str) -> Awaitable[Roster | None]:
         """Who may do what in a conversation."""
 
+    def rosters(conversations: Sequence[str]) -> Awaitable[list[Roster]]:
+        """Those of all of these that are there, in any order, at the cost of one read."""
+
     def membership(conversation: str, user: str) -> Awaitable[Membership | None]:
         """How one person stands to a conversation, or stood when they left.
 

@@ -11,7 +11,7 @@ from chatd.records.bus import Reach
 from chatd.records.logs import Ack, Draft, Entry, Position
 from chatd.records.rosters import Conversation, ConversationKind, Membership, Roster
 from chatd.store.acks import ACKNOWLEDGE, acknowledge
-from chatd.store.arrays import text_array
+from chatd.store.arrays import plain_array, text_array
 from chatd.store.batcher import Batcher
 from chatd.store.changes import read_membership, rosters
 from chatd.store.opening import OPEN, Opening, open_conversations
@@ -27,14 +27,14 @@ END
 GET = f"SELECT {COLUMNS} FROM chatd.conversations AS c WHERE c.conversation_id = %s"
 
 # In one statement, since both tables are to be seen at one moment.
-ROSTER = """
+ROSTERS = """
 SELECT c.conversation_id, c.kind, c.access, c.posting, c.inviting, c.editing, c.joining, c.history, c.profile_seq,
        c.opened, c.closed,
        m.user_id, m.standing, m.role, m.since_seq, m.until_seq, m.muted_until, m.expires_at, m.by_user, m.blocking
 FROM chatd.conversations AS c
 LEFT JOIN chatd.members AS m
     ON m.conversation_id = c.conversation_id AND (m.standing <> 'left' OR m.muted_until > now())
-WHERE c.conversation_id = %s
+WHERE c.conversation_id = ANY (%s::uuid[])
 """
 
 MEMBERSHIP = """
@@ -93,9 +93,13 @@ class PostgresConversations:
 
     async def roster(self, conversation: str) -> Roster | None:
         """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
-        rows = await self._pool.query(ROSTER, (conversation,))
-        people = [(conversation, *row[11:]) for row in rows if row[11] is not None]
-        return rosters(rows[:1], people).get(conversation)
+        return next(iter(await self.rosters([conversation])), None)
+
+    async def rosters(self, conversations: Sequence[str]) -> list[Roster]:
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
+        rows = await self._pool.query(ROSTERS, (plain_array(conversations),))
+        people = [(row[0], *row[11:]) for row in rows if row[11] is not None]
+        return [*rosters({row[0]: row for row in rows}.values(), people).values()]
 
     async def membership(self, conversation: str, user: str) -> Membership | None:
         """See :class:`~chatd.interfaces.conversations.IConversationStore`."""

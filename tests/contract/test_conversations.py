@@ -96,6 +96,17 @@ async def test_a_conversation_that_is_there_is_left_as_it_is_and_nobody_is_told(
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_rosters_of_many_are_those_of_each(stores):
+    conversations = [await open_one(stores, new_user(), "bob") for _ in range(3)]
+    queue = new_id()
+    await stores.conversations.open(new_id(), "direct", ("bob",), [notice(queue, "bob")])
+    expected = {one: await stores.conversations.roster(one) for one in (*conversations, queue)}
+    found = await stores.conversations.rosters([*conversations, queue, new_id()])
+    assert {roster.conversation: roster for roster in found} == expected
+    assert await stores.conversations.rosters([]) == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_of_many_that_open_a_conversation_at_once_exactly_one_tells_of_it(stores):
     conversation, queue, reader = new_id(), new_id(), new_user()
     before = stores.conversations.open(new_id(), "direct", (reader,), [notice(queue, reader, "before")])

@@ -58,8 +58,8 @@ class SlowLog:
             tails.append(Tail(conversation=cursor.conversation, last_seq=last_seq, access=0, entries=entries))
         return tails
 
-    def roster(self, conversation: str) -> Deferred[Roster]:
-        return self._ask(lambda: plain_roster(conversation, "direct", (USER,)))
+    def rosters(self, conversations: Sequence[str]) -> Deferred[list[Roster]]:
+        return self._ask(lambda: [plain_roster(conversation, "direct", (USER,)) for conversation in conversations])
 
     def _ask(self, look: Callable[[], Any]) -> Deferred[Any]:
         self.questions.append(Question(look))

@@ -470,6 +470,33 @@ def test_content_that_does_not_open_is_no_more_than_a_hint(two: Two) -> None:
     assert texts(two.bob) == ["3"]
 
 
+@pytest.mark.parametrize("writers", [1, 30])
+def test_however_many_write_for_the_first_time_what_they_say_is_looked_up_together(writers: int, two: Two) -> None:
+    """Their keys are not known on the other worker, nor who is in the conversations that they begin."""
+    asked: list[str] = []
+
+    def counting(name: str, ask: Callable[..., object]) -> Callable[..., object]:
+        def asking(*args: object) -> object:
+            asked.append(name)
+            return ask(*args)
+
+        return asking
+
+    stores = two.there.stores
+    for store, names in (
+        (stores.keys, ("keys",)),
+        (stores.conversations, ("roster", "rosters")),
+        (two.there.log, ("tails",)),
+    ):
+        for name in names:
+            setattr(store, name, counting(name, getattr(store, name)))
+    for n in range(writers):
+        two.here.connect(f"writer-{n}").send(f"{n}", to="bob")
+    two.settle()
+    assert sorted(texts(two.bob)) == sorted(map(str, range(writers)))
+    assert asked == ["tails", "keys", "rosters"]
+
+
 def test_a_hint_of_what_does_not_exist_is_looked_up_and_forgotten(two: Two) -> None:
     conversation = two.begun()
     two.hub(two.there).hear(News(conversation=conversation, seq=50, audience=("alice", "bob")))

@@ -150,7 +150,7 @@ STATEMENTS = {
         (plain_array([id(1)]), plain_array([2]), *(nullable_array([n]) for n in (7, None, 9))),
     ),
     "forget": (outcomes.FORGET, (plain_array([id(1)]), plain_array([2]))),
-    "roster": (conversation_store.ROSTER, (id(1),)),
+    "latest rosters": (conversation_store.ROSTERS, (plain_array([id(1), id(2)]),)),
     "membership": (conversation_store.MEMBERSHIP, (id(1), "user-1")),
     "get": (conversation_store.GET, (id(1),)),
     "marks": (reading.MARKS, (id(1),)),

@@ -52,6 +52,11 @@ class MemoryConversations:
         log = self._database.logs.get(conversation)
         return None if log is None else log.roster
 
+    async def rosters(self, conversations: Sequence[str]) -> list[Roster]:
+        """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
+        logs = self._database.logs
+        return [logs[conversation].roster for conversation in conversations if conversation in logs]
+
     async def membership(self, conversation: str, user: str) -> Membership | None:
         """See :class:`~chatd.interfaces.conversations.IConversationStore`."""
         log = self._database.logs.get(conversation)
