@@ -19,7 +19,7 @@ from chatd.security.sealing import AuthorKey
 from chatd.state.authors import Authors
 from chatd.store.arrays import plain_array
 from chatd.store.connection import Connection
-from chatd.store.failures import SessionError
+from chatd.store.failures import SessionError, first_line
 from chatd.store.pool import Pool
 
 CHANNEL: Final = "chatd"
@@ -72,7 +72,7 @@ class PostgresBus(Carrier):
         except (psycopg2.Error, SessionError) as error:
             # Whatever it is, another connection is tried: the queue of notifications may be full, for instance.
             connection.end(error)
-            raise
+            raise SessionError(first_line(error)) from error
 
     def _heard(self, payload: str) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from zlib import crc32
 
 import txredisapi
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -164,10 +164,10 @@ class RedisBus(Carrier):
     async def _carry(self, speaker: Any, packets: Sequence[tuple[str, bytes]]) -> None:
         try:
             await gatherResults([speaker.publish(channel, packet) for channel, packet in packets], consumeErrors=True)
-        except Exception:
+        except (FirstError, txredisapi.RedisError) as error:
             # Whatever it is, another connection is tried.
             speaker.end()
-            raise
+            raise SessionError(str(error.subFailure.value if isinstance(error, FirstError) else error)) from error
 
 
 async def _either(*ended: Deferred[None]) -> None:

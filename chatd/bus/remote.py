@@ -26,6 +26,7 @@ from chatd.security.sealing import AuthorKey
 from chatd.state.directory import Directory
 from chatd.state.ids import event_queue
 from chatd.state.shared import SharedHub
+from chatd.store.failures import SessionError
 from chatd.wire.events import EphemeralEvent
 
 log = Logger()
@@ -52,7 +53,7 @@ EVERYBODY: Final = ""
 """The topic that every worker listens to; the others are named by conversations, people's event queues among them."""
 
 Carry: TypeAlias = Callable[[Sequence[tuple[str, bytes]]], Awaitable[object]]
-"""Takes packets with their channels; raises where it cannot be sure that they arrived."""
+"""Takes packets with their channels; raises SessionError where it cannot be sure that they arrived."""
 
 
 @implementer(IBus)
@@ -217,8 +218,11 @@ class RemoteBus:
                 rested.callback(None)
 
     def _stopped(self, failure: Failure) -> None:
-        """Whoever carries has noticed too, and links anew."""
-        log.debug("the bus did not take all: {reason}", reason=failure.getErrorMessage())
+        """Where the bus did not take all, whoever carries has noticed too, and links anew."""
+        if isinstance(failure.value, SessionError):
+            log.debug("the bus did not take all: {reason}", reason=str(failure.value))
+        else:
+            self._unforeseen(failure)
 
     # -- what carries it --
 

@@ -19,6 +19,7 @@ from chatd.records.rosters import plain_roster
 from chatd.security.sealing import AuthorKey
 from chatd.state.authors import SERVER
 from chatd.state.shared import SHORT_LOG, SharedHub
+from chatd.store.failures import SessionError
 from chatd.wire.events import ConversationStale
 from tests.kit.at_once import at_once
 from tests.kit.groups import act, found
@@ -266,9 +267,21 @@ def test_a_worker_that_takes_its_leave_is_not_missed(two: Two) -> None:
     at_once(two.bus(two.here).leave())
 
 
+def test_a_defect_of_what_carries_is_told_and_what_was_to_be_said_is_said_later(two: Two) -> None:
+    conversation = two.begun()
+    two.line.refusing = ZeroDivisionError("a defect")
+    two.alice.send("3", conversation=conversation)
+    [(_, error)] = two.here.failed
+    assert isinstance(error, ZeroDivisionError)
+    two.here.failed.clear()
+    two.line.refusing = None
+    two.alice.send("4", conversation=conversation)
+    assert texts(two.bob) == ["3", "4"]
+
+
 def test_what_did_not_get_through_for_sure_is_said_again(two: Two) -> None:
     conversation = two.begun()
-    two.line.refusing = Unavailable()
+    two.line.refusing = SessionError("gone")
     two.alice.send("3", conversation=conversation)
     two.alice.send("4", conversation=conversation)
     two.line.refusing = None
