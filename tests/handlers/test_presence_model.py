@@ -250,4 +250,4 @@ class Presences(RuleBasedStateMachine):
 
 
 def test_whatever_happens_to_workers_what_is_told_comes_true() -> None:
-    run_state_machine_as_test(Presences, settings=settings(max_examples=15, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Presences, settings=settings(max_examples=30, stateful_step_count=40, deadline=None))
