@@ -204,6 +204,14 @@ class ChatChannel(HTTPChannel):
             self.transport.write(problems.last_response(error, self.site.common_headers(self.isSecure())))
             self.loseConnection()
 
+    def lose_patience(self) -> None:
+        """One more request was too much. Whoever goes on and on is closed behind the answer.
+
+        Not so a proxy, whose connection is many people's: that would stop nobody, and hit the others.
+        """
+        if not self.peer.proxy and self.socket.insists(self.site.gateway.throttle):
+            self.last_answer()
+
     def last_answer(self) -> None:
         """Close behind the answer to what is being answered."""
         self.persistent = 0

@@ -119,8 +119,8 @@ class ChatRequest(Request):
 
     def refuse(self, error: ChatdError) -> None:
         """Answer with problem details, unless the client has gone; who insists is not listened to any longer."""
-        if isinstance(error, RateLimited) and not self.gone and self.channel.socket.insists(self.site.gateway.throttle):
-            self.channel.last_answer()
+        if isinstance(error, RateLimited) and not self.gone:
+            self.channel.lose_patience()
         for name, value in problems.headers(error):
             self.set_header(name, value)
         self.answer(error.status, problems.CONTENT_TYPE, problems.body(error))

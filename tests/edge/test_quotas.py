@@ -150,10 +150,19 @@ def test_who_goes_on_while_they_are_refused_loses_the_connection() -> None:
     assert (ping(visitor).headers["Connection"], visitor.closed) == ("close", True)
 
 
+def test_nobody_loses_a_proxys_connection_by_what_others_did_over_it() -> None:
+    patient = world(behind_proxy=True, trusted=[PROXY], address="0.001/s burst 1", refused="0.001/s burst 3")
+    proxy = patient.visitor(PROXY)
+    assert [ping(proxy, X_Forwarded_For=HERE).status for _ in range(6)] == [200] + [429] * 5
+    answer = ping(proxy, X_Forwarded_For=THERE)
+    assert (answer.status, answer.headers["Connection"], proxy.closed) == (200, None, False)
+    assert not proxy.channel.socket.insists(patient.throttle), "a WebSocket over it begins with all patience"
+
+
 # -- connects --
 
 
-def test_connects_from_one_address_are_world() -> None:
+def test_connects_from_one_address_are_limited() -> None:
     crowd = world(connects_per_address="1/s burst 2")
     crowd.visitor(HERE)
     crowd.visitor(HERE)
