@@ -19,7 +19,10 @@ def address_group(host: str) -> str:
 
 
 class Admission:
-    """Counts this worker's sockets. ``room`` is whether the process has room for one more than there are."""
+    """Counts this worker's sockets. ``room`` is whether the process has room for one more than there are.
+
+    ``refused`` counts who found none, be it on a connection of a proxy's.
+    """
 
     def __init__(
         self,
@@ -61,8 +64,9 @@ class Admission:
         return host is not None and self._by_address[address_group(host)] >= self._max_per_address
 
     def move(self, before: str | None, after: str | None) -> bool:
-        """Let an admitted socket count for another address; False, and nothing changes, where that one is crowded."""
+        """Let an admitted socket count for another address; False, and it does not, where that one is crowded."""
         if self.crowded(after):
+            self.refused += 1
             return False
         self._forget(before)
         self._count(after)

@@ -102,7 +102,7 @@ class ChatChannel(HTTPChannel):
         room: that ends the request, and not the proxy's connection.
         """
         if not self.socket.counts_for(client):
-            raise RateLimited(retry_after_ms=self.site.retry_after_ms())
+            raise RateLimited(CROWDED, retry_after_ms=self.site.retry_after_ms())
 
     # -- what comes in --
 
