@@ -2,20 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
+
+from chatd.security.proxies import parse_address
 
 
 def address_group(host: str) -> str:
     """Whose sockets count together: an IPv4 address, or an IPv6 network of 64 bits, which is one subscriber's."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
+    address = parse_address(host)
+    if address is None:
         return host
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
-    return host
+    return str(address)
 
 
 class Admission:
