@@ -18,15 +18,11 @@ _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the handshake settled. Without ``claims`` the first message must be ``auth``.
-
-    ``client_address`` is the one that the connection counts for; empty where it is not known.
-    """
+    """What the handshake settled. Without ``claims`` the first message must be ``auth``."""
 
     subprotocol: str
     claims: Claims | None
     device: str
-    client_address: str = ""
 
 
 def bearer_token(header: str | None) -> str | None:
@@ -69,4 +65,4 @@ async def shake_hands(
         raise Invalid(f"Offer one of the subprotocols {', '.join(spoken)}.")
     token, device = bearer_token(headers.get("authorization")), device_name(headers.get("chatd-device"))
     claims = None if token is None else await gateway.identify(token, device, client)
-    return Handshake(subprotocol=subprotocol, claims=claims, device=device, client_address=client)
+    return Handshake(subprotocol=subprotocol, claims=claims, device=device)
