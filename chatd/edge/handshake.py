@@ -53,10 +53,10 @@ async def shake_hands(
     secure: bool,
     client: str,
 ) -> Handshake:
-    """Check origin, subprotocol and token. ``headers`` by lower-case name. Raises a ChatdError."""
-    refusal = gateway.throttle.request_refusal(client)
-    if refusal is not None:
-        raise refusal
+    """Check origin, subprotocol and token, shown from the address ``client``. ``headers`` by lower-case name.
+
+    Raises a ChatdError.
+    """
     origin = headers.get("origin")
     if not origin_allowed(origin, headers.get("host", ""), secure, gateway.settings.origins.allowed):
         raise Forbidden("Pages of this origin may not connect.")

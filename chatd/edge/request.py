@@ -101,6 +101,12 @@ class ChatRequest(Request):
         """Whose rates it counts for; empty where that is not known."""
         return self.site.gateway.clients.rated(self.client)
 
+    def count(self) -> None:
+        """Count it for its address; raises RateLimited where there were too many. Health alone is told uncounted."""
+        refusal = self.site.gateway.throttle.request_refusal(self.client_address)
+        if refusal is not None:
+            raise refusal
+
     # -- as it is answered --
 
     def set_header(self, name: bytes, value: bytes) -> None:
