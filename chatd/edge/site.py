@@ -141,7 +141,7 @@ class ChatSite(Site):
                 return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
             refusal = Overloaded("Too many connect at once: wait, and come back.", retry_after_ms=self._turn_ms())
         self.gateway.admission.refused += 1
-        return TurnedAway(refusal)
+        return TurnedAway(refusal, self.common_headers(False))
 
     def _turn_ms(self) -> int:
         """When a socket that came out of turn may try again.
