@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from chatd.edge.gateway import Gateway
-from chatd.errors import Forbidden, Invalid, Unauthorized
+from chatd.errors import Invalid, Unauthorized
 from chatd.records.tokens import Claims
-from chatd.security.origins import origin_allowed
+from chatd.security.origins import check_origin
 from chatd.wire.session import DEFAULT_DEVICE
 from chatd.wire.types import DeviceId
 
@@ -57,9 +57,7 @@ async def shake_hands(
 
     Raises a ChatdError.
     """
-    origin = headers.get("origin")
-    if not origin_allowed(origin, headers.get("host", ""), secure, gateway.settings.origins.allowed):
-        raise Forbidden("Pages of this origin may not connect.")
+    check_origin(headers.get("origin"), headers.get("host", ""), secure, gateway.settings.origins.allowed)
     subprotocol = next((name for name in offered if name in spoken), None)
     if subprotocol is None:
         raise Invalid(f"Offer one of the subprotocols {', '.join(spoken)}.")
