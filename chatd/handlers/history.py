@@ -103,8 +103,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def _one_page_at_a_time(caller: Caller, ask: GetHistory | Thread | Pins) -> str:
-    """Each takes a connection of the pool and up to some megabytes: on one connection those of one conversation come one
-    after the other."""
+    """Each takes a connection of the pool and up to some megabytes: one connection reads a conversation in turn."""
     return f"history {ask.conversation}"
 
 
