@@ -15,7 +15,7 @@ def auth_services(identity: Identity) -> Dependency | None:
     if not sources and not introspections:
         return None
     keyless = sum(not one.known for one in sources)
-    stale = sum(one.failing for one in sources) - sum(one.failing and not one.known for one in sources)
+    stale = sum(one.failing for one in sources)
     silent = sum(one.breaker.state is not State.CLOSED for one in introspections)
     if keyless:
         return Dependency(state="unavailable", detail=f"the keys of {keyless} of {len(sources)} issuers are not known")

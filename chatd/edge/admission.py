@@ -2,24 +2,26 @@
 
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
+
+from chatd.security.proxies import parse_address
 
 
 def address_group(host: str) -> str:
     """Whose sockets count together: an IPv4 address, or an IPv6 network of 64 bits, which is one subscriber's."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
+    address = parse_address(host)
+    if address is None:
         return host
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
-    return host
+    return str(address)
 
 
 class Admission:
-    """Counts this worker's sockets. ``room`` is whether the process has room for one more than there are."""
+    """Counts this worker's sockets. ``room`` is whether the process has room for one more than there are.
+
+    ``refused`` counts who found none, be it on a connection of a proxy's.
+    """
 
     def __init__(
         self,
@@ -61,8 +63,9 @@ class Admission:
         return host is not None and self._by_address[address_group(host)] >= self._max_per_address
 
     def move(self, before: str | None, after: str | None) -> bool:
-        """Let an admitted socket count for another address; False, and nothing changes, where that one is crowded."""
+        """Let an admitted socket count for another address; False, and it does not, where that one is crowded."""
         if self.crowded(after):
+            self.refused += 1
             return False
         self._forget(before)
         self._count(after)

@@ -102,7 +102,7 @@ class ChatChannel(HTTPChannel):
         room: that ends the request, and not the proxy's connection.
         """
         if not self.socket.counts_for(client):
-            raise RateLimited(retry_after_ms=self.site.retry_after_ms())
+            raise RateLimited(CROWDED, retry_after_ms=self.site.retry_after_ms())
 
     # -- what comes in --
 
@@ -203,6 +203,14 @@ class ChatChannel(HTTPChannel):
         if self.phase is not Phase.CLOSING:
             self.transport.write(problems.last_response(error, self.site.common_headers(self.isSecure())))
             self.loseConnection()
+
+    def lose_patience(self) -> None:
+        """One more request was too much. Whoever goes on and on is closed behind the answer.
+
+        Not so a proxy, whose connection is many people's: that would stop nobody, and hit the others.
+        """
+        if not self.peer.proxy and self.socket.insists(self.site.gateway.throttle):
+            self.last_answer()
 
     def last_answer(self) -> None:
         """Close behind the answer to what is being answered."""

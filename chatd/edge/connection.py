@@ -116,7 +116,7 @@ class ConnectionHandler(GuardedProtocol):
             refusal = gateway.throttle.auth_refusal(self._bucket)
             if refusal is not None:
                 raise refusal
-            claims = await gateway.identify(auth.token, device, self.handshake.client_address)
+            claims = await gateway.identify(auth.token, device, self.client_address)
         except RateLimited as refusal:
             self.session.failed(refusal)
         except PeerError as error:
@@ -134,9 +134,7 @@ class ConnectionHandler(GuardedProtocol):
         """See :class:`~chatd.wire.session.SessionActions`."""
         if not self.user:
             self.user, self.device = claims.user, device
-            self.allowance = self.factory.gateway.throttle.allowance(
-                self.user, self.handshake.client_address, self._bucket
-            )
+            self.allowance = self.factory.gateway.throttle.allowance(self.user, self.client_address, self._bucket)
             self.factory.gateway.hub.attach(self.user, self.delivery)
             self.factory.authenticated(self)
             log.debug(
@@ -151,6 +149,11 @@ class ConnectionHandler(GuardedProtocol):
         self._outbox.reply(self._form.encode(self.factory.hello(self, claims)))
         # It may have been revoked since it was verified.
         self.end_if_revoked()
+
+    @property
+    def client_address(self) -> str:
+        """Whose rates it counts for; empty where that is not known."""
+        return self.factory.gateway.clients.rated(self.socket.host or "")
 
     @property
     def token_id(self) -> str | None:

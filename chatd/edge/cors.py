@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from chatd.edge.request import ChatRequest
-from chatd.errors import Forbidden
-from chatd.security.origins import origin_allowed
+from chatd.security.origins import check_origin
 
 PREFLIGHT_SECONDS: Final = b"600"
 """How long a browser may remember what it was told; some remember no longer."""
@@ -28,8 +27,7 @@ def admit(request: ChatRequest, allowed: Sequence[str]) -> None:
     origin = request.header(b"Origin")
     if origin is None:
         return
-    if not origin_allowed(origin, request.header(b"Host") or "", request.secure, allowed):
-        raise Forbidden("Pages of this origin may not connect.")
+    check_origin(origin, request.header(b"Host") or "", request.secure, allowed)
     request.set_header(b"Access-Control-Allow-Origin", origin.encode())
     request.set_header(b"Access-Control-Expose-Headers", READ)
 

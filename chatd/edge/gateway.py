@@ -56,15 +56,14 @@ class Gateway:
         refusal = self.throttle.guess_refusal(client)
         if refusal is not None:
             raise refusal
-        held = True
+        failed = False
         try:
             return await self.verifier.verify(token, device)
         except Unauthorized:
-            held = False
+            failed = True
             raise
         finally:
-            if held:
-                self.throttle.give_back_guess(client)
+            self.throttle.settle_guess(client, failed=failed)
 
 
 class RequestCaller:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from chatd.edge.gateway import Gateway
-from chatd.errors import Forbidden, Invalid, Unauthorized
+from chatd.errors import Invalid, Unauthorized
 from chatd.records.tokens import Claims
-from chatd.security.origins import origin_allowed
+from chatd.security.origins import check_origin
 from chatd.wire.session import DEFAULT_DEVICE
 from chatd.wire.types import DeviceId
 
@@ -18,15 +18,11 @@ _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the handshake settled. Without ``claims`` the first message must be ``auth``.
-
-    ``client_address`` is the one that the connection counts for; empty where it is not known.
-    """
+    """What the handshake settled. Without ``claims`` the first message must be ``auth``."""
 
     subprotocol: str
     claims: Claims | None
     device: str
-    client_address: str = ""
 
 
 def bearer_token(header: str | None) -> str | None:
@@ -57,16 +53,14 @@ async def shake_hands(
     secure: bool,
     client: str,
 ) -> Handshake:
-    """Check origin, subprotocol and token. ``headers`` by lower-case name. Raises a ChatdError."""
-    refusal = gateway.throttle.request_refusal(client)
-    if refusal is not None:
-        raise refusal
-    origin = headers.get("origin")
-    if not origin_allowed(origin, headers.get("host", ""), secure, gateway.settings.origins.allowed):
-        raise Forbidden("Pages of this origin may not connect.")
+    """Check origin, subprotocol and token, shown from the address ``client``. ``headers`` by lower-case name.
+
+    Raises a ChatdError.
+    """
+    check_origin(headers.get("origin"), headers.get("host", ""), secure, gateway.settings.origins.allowed)
     subprotocol = next((name for name in offered if name in spoken), None)
     if subprotocol is None:
         raise Invalid(f"Offer one of the subprotocols {', '.join(spoken)}.")
     token, device = bearer_token(headers.get("authorization")), device_name(headers.get("chatd-device"))
     claims = None if token is None else await gateway.identify(token, device, client)
-    return Handshake(subprotocol=subprotocol, claims=claims, device=device, client_address=client)
+    return Handshake(subprotocol=subprotocol, claims=claims, device=device)

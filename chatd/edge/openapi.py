@@ -57,6 +57,7 @@ Errors are problem details (RFC 9457) with the members that the same errors have
 last counts; what a command does not name is refused.
 
 How often a command may be asked for is limited. Its answer says what is left, in `RateLimit` and `RateLimit-Policy`.
+Every answer names its request in `X-Request-Id`, under which the server's log has it; tell it when something is wrong.
 """
 
 

@@ -34,5 +34,9 @@ class Document(ReadOnly):
     def __init__(self, content: bytes) -> None:
         self._content = content
 
+    def render(self, request: ChatRequest) -> None:
+        request.count()
+        super().render(request)
+
     def read(self, request: ChatRequest) -> None:
         request.answer(HTTPStatus.OK, JSON, self._content)

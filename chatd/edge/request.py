@@ -101,6 +101,12 @@ class ChatRequest(Request):
         """Whose rates it counts for; empty where that is not known."""
         return self.site.gateway.clients.rated(self.client)
 
+    def count(self) -> None:
+        """Count it for its address; raises RateLimited where there were too many. Health alone is told uncounted."""
+        refusal = self.site.gateway.throttle.request_refusal(self.client_address)
+        if refusal is not None:
+            raise refusal
+
     # -- as it is answered --
 
     def set_header(self, name: bytes, value: bytes) -> None:
@@ -119,8 +125,8 @@ class ChatRequest(Request):
 
     def refuse(self, error: ChatdError) -> None:
         """Answer with problem details, unless the client has gone; who insists is not listened to any longer."""
-        if isinstance(error, RateLimited) and not self.gone and self.channel.socket.insists(self.site.gateway.throttle):
-            self.channel.last_answer()
+        if isinstance(error, RateLimited) and not self.gone:
+            self.channel.lose_patience()
         for name, value in problems.headers(error):
             self.set_header(name, value)
         self.answer(error.status, problems.CONTENT_TYPE, problems.body(error))

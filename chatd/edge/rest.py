@@ -61,10 +61,7 @@ class RestResource:
 
     async def _answer(self, request: ChatRequest) -> None:
         try:
-            cors.admit(request, self._gateway.settings.origins.allowed)
-            refusal = self._gateway.throttle.request_refusal(request.client_address)
-            if refusal is not None:
-                raise refusal
+            self._admit(request)
             if request.method == b"OPTIONS":
                 self._tell_methods(request)
                 return
@@ -73,6 +70,13 @@ class RestResource:
             request.refuse(error)
         else:
             request.answer(HTTPStatus.OK, JSON, self._body(reply))
+
+    def _admit(self, request: ChatRequest) -> None:
+        """Raise RateLimited, which a page may read that may ask at all, or Forbidden; either way it is counted."""
+        try:
+            cors.admit(request, self._gateway.settings.origins.allowed)
+        finally:
+            request.count()
 
     async def _carry_out(self, request: ChatRequest) -> Reply:
         endpoint, path = self._endpoint(request)

@@ -45,7 +45,7 @@ class Responder(Protocol):
     """What answers to the requests of a path."""
 
     def render(self, request: ChatRequest) -> object:
-        """Answer ``request``, now or later, with one of its methods for that."""
+        """Answer ``request``, now or later, with one of its methods for that; a ChatdError refuses it."""
 
 
 class Entrance(Resource):
@@ -59,14 +59,15 @@ class Entrance(Resource):
         self._commands = commands
 
     def render(self, request: ChatRequest) -> int:
-        """Answer ``request``, now or later."""
+        """Answer ``request``, now or later; raises a ChatdError to refuse it."""
         responder = self._documents.get(request.path)
         if responder is not None:
             responder.render(request)
         elif request.path.startswith(b"/v1/"):
             self._commands.render(request)
         else:
-            request.refuse(NotFound())
+            request.count()
+            raise NotFound
         return NOT_DONE_YET
 
 
@@ -140,7 +141,7 @@ class ChatSite(Site):
                 return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
             refusal = Overloaded("Too many connect at once: wait, and come back.", retry_after_ms=self._turn_ms())
         self.gateway.admission.refused += 1
-        return TurnedAway(refusal)
+        return TurnedAway(refusal, self.common_headers(False))
 
     def _turn_ms(self) -> int:
         """When a socket that came out of turn may try again.

@@ -60,6 +60,7 @@ class UpgradeResource:
 
     async def _answer(self, request: ChatRequest) -> None:
         try:
+            request.count()
             if not _asks_for_upgrade(request):
                 request.set_header(b"Upgrade", b"websocket")
                 request.set_header(b"Connection", b"Upgrade")

@@ -103,7 +103,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def _one_page_at_a_time(caller: Caller, ask: GetHistory | Thread | Pins) -> str:
-    """Each takes a connection of the pool and up to some megabytes: on one connection they come one after the other."""
+    """Each takes a connection of the pool and up to some megabytes: one connection reads a conversation in turn."""
     return f"history {ask.conversation}"
 
 

@@ -5,7 +5,7 @@ A key has exactly one algorithm, and the kind of key decides which, never the to
 =============================  =========
 RSA of 2048 to 8192 bits       ``RS256``
 EC on P-256                    ``ES256``
-Ed25519                        ``EdDSA``
+Ed25519                        ``Ed25519``, also by its deprecated name ``EdDSA`` (RFC 9864, section 2.2)
 a secret of 32 bytes and more  ``HS256``, and only where the configuration asks for it
 =============================  =========
 
@@ -37,6 +37,9 @@ _INTEGER_DIGITS: Final = 20
 # RFC 7518, sections 6.2.2 and 6.3.2, and RFC 8037, section 2.
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {"EdDSA": ("Ed25519", "EdDSA")}
+"""What an algorithm is called, where that is more than what PyJWT calls it."""
+
 
 class KeySetError(ValueError):
     """A key set that is not used: one line that says which key, and what would be right."""
@@ -44,11 +47,16 @@ class KeySetError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifyingKey:
-    """A key, its name in its set, and the one algorithm it is used with."""
+    """A key, its name in its set, and the one algorithm it is used with, as PyJWT calls it."""
 
     kid: str | None
     algorithm: str
     material: Material = field(repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What that algorithm may be called in a token and in a JWK."""
+        return _NAMES.get(self.algorithm, (self.algorithm,))
 
     def signed(self, message: bytes, signature: bytes) -> bool:
         """Whether ``signature`` over ``message`` was made with this key. Secrets are compared in constant time."""
@@ -195,19 +203,20 @@ def _read_jwk(jwk: object, place: int, allow_hs256: bool) -> VerifyingKey:
         key = None
     if key is None:
         raise KeySetError(f"{name}: {kind.requirement}")
-    _check_purpose(jwk, name, key.algorithm)
+    _check_purpose(jwk, name, key)
     return key
 
 
-def _check_purpose(jwk: Mapping[str, object], name: str, algorithm: str) -> None:
-    """Hold ``use``, ``key_ops`` and ``alg`` (RFC 7517, sections 4.2 to 4.4) against verifying with ``algorithm``."""
+def _check_purpose(jwk: Mapping[str, object], name: str, key: VerifyingKey) -> None:
+    """Hold ``use``, ``key_ops`` and ``alg`` (RFC 7517, sections 4.2 to 4.4) against verifying with ``key``."""
     if jwk.get("use", "sig") != "sig":
         raise KeySetError(f'{name}: "use" must be "sig", or be left out')
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations or _repeats(operations):
         raise KeySetError(f'{name}: "key_ops" must be a list with "verify" and nothing twice, or be left out')
-    if jwk.get("alg", algorithm) != algorithm:
-        raise KeySetError(f'{name}: "alg" must be "{algorithm}" for a key of this kind, or be left out')
+    if jwk.get("alg", key.algorithm) not in key.names:
+        right = " or ".join(f'"{one}"' for one in key.names)
+        raise KeySetError(f'{name}: "alg" must be {right} for a key of this kind, or be left out')
 
 
 def _repeats(values: list[object]) -> bool:

@@ -179,17 +179,24 @@ class KeyedLimit(Limit):
             bucket = self._admit(key, now)
         wait = self.take(bucket, cost, now)
         if not wait:
-            bucket.untold += cost
-            # Where nobody asks, as before the database is there, this does not grow either.
-            if bucket.untold >= self._share and len(self._untold) < self._half:
-                self._untold[key] = bucket
+            self._note(key, bucket, cost)
         return wait
+
+    def _note(self, key: bytes, bucket: Bucket, cost: int) -> None:
+        bucket.untold += cost
+        # Where nobody asks, as before the database is there, this does not grow either.
+        if bucket.untold >= self._share and len(self._untold) < self._half:
+            self._untold[key] = bucket
 
     def give_back_for(self, key: bytes, cost: int, now: float) -> None:
         """Undo a :meth:`take_for` that succeeded."""
         bucket = self.bucket(key, now)
         self.give_back(bucket, cost)
         bucket.untold = max(0, bucket.untold - cost)
+
+    def keep_for(self, key: bytes, cost: int, now: float) -> None:
+        """What was only taken from the :meth:`bucket` of ``key``, and could have been given back, is to be told."""
+        self._note(key, self.bucket(key, now), cost)
 
     def tell(self, most: int) -> list[tuple[bytes, int]]:
         """What was had here and not told yet, of ``most`` keys at most, those first that had the largest parts of it.

@@ -8,10 +8,18 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from chatd.errors import Forbidden
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[1-9][0-9]{0,4}))?"
 _AUTHORITY: Final = re.compile(_HOST, re.ASCII)
 _ORIGIN: Final = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://{_HOST}", re.ASCII)
+
+
+def check_origin(origin: str | None, host: str, secure: bool, allowed: Iterable[str]) -> None:
+    """Raise Forbidden unless a request may be answered, by the rules of :func:`origin_allowed`."""
+    if not origin_allowed(origin, host, secure, allowed):
+        raise Forbidden("Pages of this origin may not connect.")
 
 
 def origin_allowed(origin: str | None, host: str, secure: bool, allowed: Iterable[str]) -> bool:

@@ -255,7 +255,7 @@ def _check_signature(unverified: _Unverified, keys: KeySet) -> None:
     key = keys.find(None if header.kid is UNSET else header.kid)
     if key is None:
         raise UnknownKey(unverified.payload.iss)
-    if header.alg != key.algorithm:
+    if header.alg not in key.names:
         raise TokenRefused("alg: not the one of the key")
     if not key.signed(unverified.message, unverified.signature):
         raise TokenRefused("signature: does not hold")

@@ -46,7 +46,7 @@ class Limits(Section, frozen=True, kw_only=True):
         Meta(ge=1, le=1_000_000, description="Connections from one address, of a worker; see proxies.trusted."),
     ] = 1000
     max_unauthenticated: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Connections that have not yet shown a token.")
+        int, Meta(ge=1, le=1_000_000, description="Connections of a worker that have not yet shown a token.")
     ] = 2000
     write_queue: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Changes that may wait to be written; more are refused.")

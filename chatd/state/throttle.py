@@ -134,9 +134,14 @@ class Throttle:
     def guess_refusal(self, client: str) -> RateLimited | None:
         """Take a token that may not hold, before it is looked at; or say why not.
 
-        Until :meth:`give_back_guess` it counts as failed, so that nobody gets round this by guessing at once.
+        Here it counts as failed until it is known to hold, so that nobody gets round this by guessing at once. Other
+        workers are told of those alone that did not hold: what they take nobody can give back.
         """
-        return self._take_of_address(self.failed_auth, client)
+        if not client:
+            return None
+        key, now = self.key("address", client), self._clock()
+        wait = self.failed_auth.take(self.failed_auth.bucket(key, now), 1, now)
+        return self._too_much_from(self.failed_auth, key, wait, now) if wait else None
 
     def auth_refusal(self, connection: Bucket) -> RateLimited | None:
         """Take an ``auth`` from what a connection may have, whatever its token is; or say why not."""
@@ -144,10 +149,15 @@ class Throttle:
         wait = self.connection.take(connection, AUTH_COST, now)
         return self._too_much_on(connection, wait, now) if wait else None
 
-    def give_back_guess(self, client: str) -> None:
-        """The token held, or nobody could tell."""
-        if client:
-            self.failed_auth.give_back_for(self.key("address", client), 1, self._clock())
+    def settle_guess(self, client: str, *, failed: bool) -> None:
+        """The token that :meth:`guess_refusal` let pass did not hold; or it did, or nobody could tell."""
+        if not client:
+            return
+        key, now = self.key("address", client), self._clock()
+        if failed:
+            self.failed_auth.keep_for(key, 1, now)
+        else:
+            self.failed_auth.give_back(self.failed_auth.bucket(key, now), 1)
 
     # -- connects --
 

@@ -96,7 +96,7 @@ def test_a_socket_may_come_to_count_for_another_address_if_that_has_room() -> No
     assert not shared.admit("192.0.2.2")
     shared.left("192.0.2.2", was_authenticated=False)
     shared.left(None, was_authenticated=False)
-    assert (dict(shared._by_address), shared.connections) == ({"192.0.2.1": 1}, 2)
+    assert (dict(shared._by_address), shared.connections, shared.refused) == ({"192.0.2.1": 1}, 2, 2)
 
 
 def test_none_where_the_process_has_no_room_for_it() -> None:

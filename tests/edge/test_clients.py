@@ -46,6 +46,7 @@ def test_each_request_of_a_proxys_connection_counts_for_its_own_client() -> None
     assert counted(here) == {CLIENT: 1}
     answer = same.ask("GET", "/v1/ping", X_Forwarded_For=f"{STRANGER}, {CLIENT}")
     assert (answer.status, answer.code, same.closed) == (429, "rate_limited", False)
+    assert ("from this address" in answer.problem["detail"], here.admission.refused) == (True, 1)
     router.answers[0].callback(Done())
     assert (proxy.answer().status, counted(here)) == (200, {})
     proxy.send(request("GET", "/v1/ping", X_Forwarded_For=OTHER))

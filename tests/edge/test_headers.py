@@ -142,6 +142,16 @@ def test_browsers_that_came_by_tls_are_told_to_come_back_by_tls_alone(asked: byt
     assert silent.answer().headers[HSTS] is None
 
 
+def test_so_are_those_who_are_turned_away() -> None:
+    busy = make_world(behind_proxy=True, tls={"hsts_seconds": 60}, rates={"connects": "1/s burst 1"})
+    busy.visitor()
+    turned_away = busy.visitor()
+    raw = turned_away.received
+    answer = turned_away.answer()
+    assert (answer.code, answer.headers[HSTS]) == ("overloaded", "max-age=60")
+    check(answer, raw)
+
+
 def test_no_part_of_chatd_is_ever_shown_a_cookie(world: World) -> None:
     visitor = world.visitor()
     visitor.send(request("GET", "/v1/ws", **HANDSHAKE, Cookie="session=stolen", Sec_WebSocket_Protocol="chatd.v1.json"))

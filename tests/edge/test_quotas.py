@@ -10,20 +10,17 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
 
 from chatd.edge import quotas
-from chatd.edge.handshake import shake_hands
 from chatd.edge.site import LONGEST_LINE_S, RETRY_AFTER_MS
 from chatd.edge.turning_away import TurnedAway
-from chatd.errors import RateLimited
 from chatd.handlers.liveness import Liveness
 from chatd.router import Router
 from chatd.security.limits import Rate, Standing
-from tests.kit.at_once import watch
+from tests.edge.test_upgrade import HANDSHAKE
 from tests.kit.visitor import Visitor, World, parsed, request, settings
 from tests.kit.world import NOON
 
 HERE, THERE, PROXY = "192.0.2.1", "192.0.2.2", "198.51.100.1"
 GUESS = "Bearer guess"
-SPOKEN = ["chatd.v1.json"]
 
 
 def world(*, behind_proxy: bool = False, trusted: Sequence[str] = (), **rates: str) -> World:
@@ -109,11 +106,50 @@ def test_behind_a_trusted_proxy_each_client_is_limited_by_itself() -> None:
 
 def test_so_are_handshakes() -> None:
     crowd = world(address="1/s burst 1")
-    headers = {"host": "chat.example.com", "authorization": "Bearer token-of-alice"}
-    shaken = [watch(shake_hands(crowd.site.gateway, headers, SPOKEN, SPOKEN, True, HERE)) for _ in range(2)]
-    assert isinstance(shaken[1].error, RateLimited)
-    assert shaken[0].result.claims.user == "alice"
-    assert len(crowd.verifier.asked) == 1
+    crowd.ask("GET", "/v1/ws")
+    answer = crowd.ask("GET", "/v1/ws", **HANDSHAKE)
+    assert (answer.status, answer.headers["RateLimit-Policy"]) == (429, '"address";q=1;w=1')
+    assert crowd.verifier.asked == []
+
+
+EVIL = {"Origin": "https://evil.example"}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "status"),
+    [
+        ("GET", "/v1/openapi.json", {}, 200),
+        ("HEAD", "/v1/asyncapi.json", {}, 200),
+        ("GET", "/", {}, 200),
+        ("OPTIONS", "/", {}, 204),
+        ("GET", "/favicon.ico", {}, 404),
+        ("GET", "/v1/nothing", {}, 404),
+        ("OPTIONS", "/v1/ping", {}, 204),
+        ("GET", "/v1/ws", {}, 426),
+        ("GET", "/v1/ping", EVIL, 403),
+        ("OPTIONS", "/v1/ping", EVIL, 403),
+    ],
+)
+def test_so_is_whatever_else_is_asked_for(method: str, target: str, headers: dict[str, str], status: int) -> None:
+    visitor = world(address="1/s burst 2").visitor()
+    answers = [visitor.ask(method, target, Authorization="", **headers).status for _ in range(4)]
+    assert answers == [status, status, 429, 429]
+
+
+def test_a_page_may_read_that_its_address_has_to_wait_if_it_may_ask_at_all() -> None:
+    crowd = world(address="1/s burst 1")
+    ping(crowd.visitor())
+    page = "http://chat.example.com"
+    for origin, told in ((page, page), (EVIL["Origin"], None)):
+        answer = ping(crowd.visitor(), Origin=origin)
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (429, told)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_told_however_often(path: str) -> None:
+    """Whoever asks for it may share an address with somebody who floods, and would take the worker for dead."""
+    crowd = world(address="1/s burst 1")
+    assert {crowd.visitor().ask("GET", path).status for _ in range(20)} == {200}
 
 
 def test_a_guesser_is_refused_before_the_token_is_looked_at() -> None:
@@ -150,10 +186,19 @@ def test_who_goes_on_while_they_are_refused_loses_the_connection() -> None:
     assert (ping(visitor).headers["Connection"], visitor.closed) == ("close", True)
 
 
+def test_nobody_loses_a_proxys_connection_by_what_others_did_over_it() -> None:
+    patient = world(behind_proxy=True, trusted=[PROXY], address="0.001/s burst 1", refused="0.001/s burst 3")
+    proxy = patient.visitor(PROXY)
+    assert [ping(proxy, X_Forwarded_For=HERE).status for _ in range(6)] == [200] + [429] * 5
+    answer = ping(proxy, X_Forwarded_For=THERE)
+    assert (answer.status, answer.headers["Connection"], proxy.closed) == (200, None, False)
+    assert not proxy.channel.socket.insists(patient.throttle), "a WebSocket over it begins with all patience"
+
+
 # -- connects --
 
 
-def test_connects_from_one_address_are_world() -> None:
+def test_connects_from_one_address_are_limited() -> None:
     crowd = world(connects_per_address="1/s burst 2")
     crowd.visitor(HERE)
     crowd.visitor(HERE)

@@ -13,8 +13,8 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chatd.errors import Unauthorized
@@ -163,6 +163,36 @@ def test_an_ed25519_signature_has_one_spelling() -> None:
         assert refused(f"{message}.{encoded(odd)}", "EdDSA")
 
 
+@pytest.mark.parametrize("said", [None, "Ed25519", "EdDSA"])
+def test_an_ed25519_key_has_one_algorithm_of_two_names(said: str | None) -> None:
+    """RFC 9864, section 2.2: "EdDSA" is deprecated and still about; the key takes either, whichever its JWK says."""
+    jwk = EXAMPLES["RFC 8037, A.4"][0] | {"x": base64url(ED.public_key().public_bytes_raw()), "kid": "k"}
+    if said is not None:
+        jwk["alg"] = said
+    keys = KeySet.from_jwks(json.dumps({"keys": [jwk]}).encode())
+    tokens = TokenVerifier([Issuer(ISSUER, "chatd", keys)], clock=lambda: NOW)
+    for name in ("Ed25519", "EdDSA"):
+        message = message_of(name)
+        assert tokens.verify(f"{message}.{encoded(ED.sign(message.encode()))}").user == "alice"
+        # What was signed under the one name does not hold under the other.
+        other = message_of("EdDSA" if name == "Ed25519" else "Ed25519")
+        with pytest.raises(Unauthorized):
+            tokens.verify(f"{other}.{encoded(ED.sign(message.encode()))}")
+
+
+def test_a_name_of_ed25519_makes_no_other_key_take_other_signatures() -> None:
+    message = message_of("Ed25519")
+    signed = {
+        "RS256": RSA.sign(message.encode(), padding.PKCS1v15(), hashes.SHA256()),
+        "ES256": numbers(*decode_dss_signature(EC.sign(message.encode(), ec.ECDSA(hashes.SHA256())))),
+    }
+    for algorithm, signature in signed.items():
+        for forged in (signature, ED.sign(message.encode()), bytes(64)):
+            assert refused(f"{message}.{encoded(forged)}", algorithm)
+    for stranger in (ed25519.Ed25519PrivateKey.generate(), ed448.Ed448PrivateKey.generate()):
+        assert refused(f"{message}.{encoded(stranger.sign(message.encode()))}", "EdDSA")
+
+
 @pytest.mark.parametrize("digest", [hashes.SHA1(), hashes.SHA384(), hashes.SHA512()], ids=lambda digest: digest.name)
 def test_an_rsa_signature_over_another_digest_is_none(digest: hashes.HashAlgorithm) -> None:
     message = message_of("RS256")
@@ -204,7 +234,7 @@ def _algorithm(key: Any) -> str:
     return next(name for name, one in PRIVATE.items() if one is key)
 
 
-@pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512", "none", "RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512", "none", "RS256", "ES256", "EdDSA", "Ed25519"])
 @pytest.mark.parametrize("algorithm", PRIVATE)
 def test_no_spelling_of_a_public_key_is_a_secret(algorithm: str, alg: str) -> None:
     """Whatever the header says: known by its ``kid``, or as the issuer's only key."""

@@ -14,7 +14,7 @@ from chatd.bus.packets import OVERHEAD, Vocabulary, signalled
 from chatd.bus.postgresql import MAX_BYTES
 from chatd.handlers.catalogue import DECLARATIONS
 from chatd.records.base import Signal
-from chatd.security.limits import CAPACITY, SHARE
+from chatd.security.limits import CAPACITY, SHARE, Rate
 from chatd.settings.rates import Rates
 from chatd.state.exchange import Exchange
 from chatd.state.spending import BEAT_SECONDS, MOST, Had, Spending, Spent
@@ -24,7 +24,7 @@ from chatd.workers.rhythm import Rhythm
 SEND = next(declaration for declaration in DECLARATIONS if declaration.name == "message.send")
 BURST, RATE = 100, 10
 RATES = Rates(write=f"{RATE}/s burst {BURST}", connection="off", address="off")
-PAUSES = (0.0, 0.0, 0.25, 0.5, 3.0, 12.0)
+OFFICE = "192.0.2.1"
 
 
 def raised(error: BaseException) -> None:
@@ -111,6 +111,31 @@ def test_together_they_let_through_what_the_documentation_says_at_most(
         assert had <= BURST + RATE * elapsed + (number - 1) * unknown + 1e-6
         for _ in range(round(pause * 4)):
             line.clock.advance(0.25)
+
+
+def test_tokens_that_are_looked_at_for_long_and_hold_cost_nothing_on_other_workers() -> None:
+    """An office comes back at once, while the auth service takes its time."""
+    line = Line()
+    first, second = Worker(line), Worker(line)
+    burst = int(Rate.parse(RATES.failed_auth).burst)
+    for _ in range(burst):
+        assert first.throttle.guess_refusal(OFFICE) is None
+    line.clock.advance(BEAT_SECONDS)
+    for _ in range(burst):
+        first.throttle.settle_guess(OFFICE, failed=False)
+    line.clock.advance(BEAT_SECONDS)
+    for worker in (first, second):
+        assert [worker.throttle.guess_refusal(OFFICE) for _ in range(burst)] == [None] * burst
+
+
+def test_guesses_that_failed_count_on_all_workers() -> None:
+    line = Line()
+    first, second = Worker(line), Worker(line)
+    for failed in [True, False] * (int(Rate.parse(RATES.failed_auth).burst) - 1) + [True]:
+        assert first.throttle.guess_refusal(OFFICE) is None
+        first.throttle.settle_guess(OFFICE, failed=failed)
+    line.clock.advance(BEAT_SECONDS)
+    assert second.throttle.guess_refusal(OFFICE) is not None
 
 
 def test_a_lost_signal_lets_only_a_little_more_through() -> None:

@@ -89,7 +89,7 @@ def test_where_the_address_is_not_known_it_limits_nobody() -> None:
     throttle = worker.throttle
     asked = (throttle.request_refusal, throttle.guess_refusal, throttle.connect_refusal)
     assert [refusal("") for refusal in asked for _ in range(5)] == [None] * 15
-    throttle.give_back_guess("")
+    throttle.settle_guess("", failed=False)
 
 
 @pytest.mark.parametrize("limit", ["write", "connection", "address"])
@@ -127,7 +127,7 @@ def test_tokens_that_hold_cost_nothing_and_those_that_do_not_are_soon_not_looked
     throttle = worker.throttle
     for _ in range(50):
         assert throttle.guess_refusal(HERE) is None
-        throttle.give_back_guess(HERE)
+        throttle.settle_guess(HERE, failed=False)
     guesses = [named(throttle.guess_refusal(HERE)) for _ in range(4)]
     assert guesses == ["", "", "", "failed_auth"]
     assert throttle.guess_refusal(THERE) is None
