@@ -198,7 +198,7 @@ def build_worker(
         watches=(identity, memory, *caching.watches),
         # Before revocations are known no token is taken, and without the server's own key nothing works.
         equipped=lambda: revocations.known and keys.sound,
-        dependencies=lambda: _dependencies(worker, keys, identity, wiring, caching),
+        dependencies=lambda: _dependencies(pool, revocations, keys, identity, wiring, caching),
         rhythm=rhythm,
         bus=wiring.carrier,
     )
@@ -206,10 +206,10 @@ def build_worker(
 
 
 def _dependencies(
-    worker: Worker, keys: KeyWatch, identity: Identity, wiring: Wiring, caching: Caching
+    pool: Pool, revocations: Revocations, keys: KeyWatch, identity: Identity, wiring: Wiring, caching: Caching
 ) -> dict[str, Dependency]:
     """How what the worker needs is, by the names that operators know it by."""
-    found = {"database": worker.database, "encryption": _encryption(keys)}
+    found = {"database": _database(pool, revocations), "encryption": _encryption(keys)}
     auth = auth_services(identity)
     if auth is not None:
         found["auth"] = auth
@@ -220,6 +220,14 @@ def _dependencies(
         away = Dependency(state="degraded", detail="all is read from the database")
         found["cache"] = FINE if caching.linked() else away
     return found
+
+
+def _database(pool: Pool, revocations: Revocations) -> Dependency:
+    if not pool.ready:
+        return Dependency(state="unavailable", detail="PostgreSQL cannot be reached, or is not up to date yet")
+    if not revocations.known:
+        return Dependency(state="unavailable", detail="which tokens are revoked is being read")
+    return FINE
 
 
 def _encryption(keys: KeyWatch) -> Dependency:

@@ -10,8 +10,8 @@ somebody here follows, the hub keeps how far it has handed the log on, its **hig
 
 A person follows a conversation here once one of their connections has settled in it, or was offered what made them a
 member. Whoever is found to be in the audience without following has missed how they came in: their live connections are
-told that the conversation is stale. ``base`` is where a log's mark stood when its first follower came: a connection
-whose position was read before that has it read.
+told that the conversation is stale, unless it is short and new here: then it is read from its start. ``base`` is where
+a log's mark stood when its first follower came: a connection whose position was read before that has it read.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -348,22 +348,22 @@ class SharedHub(Hub):
                 elif self.interest.dealt_with(reach.user, reach.conversation) < reach.last_seq:
                     self._missed_a_stay(reach)
                 continue
-            if not self.interest.follows(reach.user, reach.conversation):
-                live = [one for one in deliveries if one.phase is Phase.LIVE]
-                if live and (log is None or not log.high) and self._is_short_and_new(reach):
-                    log = self.interest.follow(reach.user, reach.conversation, 0)
-                elif live:
-                    log = self.interest.follow(reach.user, reach.conversation, reach.last_seq)
-                    self._lose(reach.user, reach.conversation)
+            live = any(one.phase is Phase.LIVE for one in deliveries)
+            if live and not self.interest.follows(reach.user, reach.conversation):
+                log = self._missed_how_they_came(reach, log)
             if log is None:
                 self.interest.pass_by(reach.conversation, reach.last_seq)
             else:
                 log.target = max(log.target, reach.last_seq)
                 self._want_unless_level(log)
 
-    def _is_short_and_new(self, reach: Reach) -> bool:
-        """Whether its reader has been sent nothing of it, and it is soon read from its start."""
-        return reach.last_seq <= SHORT_LOG and not self.interest.dealt_with(reach.user, reach.conversation)
+    def _missed_how_they_came(self, reach: Reach, log: Followed | None) -> Followed:
+        new = (log is None or not log.high) and not self.interest.dealt_with(reach.user, reach.conversation)
+        if new and reach.last_seq <= SHORT_LOG:
+            return self.interest.follow(reach.user, reach.conversation, 0)
+        log = self.interest.follow(reach.user, reach.conversation, reach.last_seq)
+        self._lose(reach.user, reach.conversation)
+        return log
 
     def _missed_a_stay(self, reach: Reach) -> None:
         """Somebody came and went, and nothing was heard of it. Those whose positions are being read are asked later."""

@@ -56,8 +56,9 @@ def limit_log(level: str, form: str = "text") -> Callable[[str], None]:
 
 
 def _formed(observer: ILogObserver, form: str) -> ILogObserver:
+    if isinstance(observer, Relay):
+        # What becomes of it is seen to in the parent.
+        return observer
     if form == "json" and isinstance(observer, FileLogObserver):
         return patient(as_json(observer))
-    if form == "json" and isinstance(observer, Relay):
-        return observer
     return EscapingObserver(patient(observer))

@@ -19,10 +19,7 @@ MOST_KEPT = 1000
 
 @implementer(ILogObserver)
 class Relay:
-    """Tells events to the parent by ``tell``, as they are.
-
-    What a peer may have written in them is made printable before for a log of text, and by JSON itself for one of JSON.
-    """
+    """Tells events to the parent by ``tell``, as they are: what peers wrote in them is made printable there."""
 
     def __init__(self, tell: Callable[[Logged], None]) -> None:
         self._tell = tell
@@ -55,16 +52,19 @@ class Relay:
 
 
 def publish(worker: int, pid: int, logged: Logged) -> None:
-    """Put a worker's event into this process' log. Its text keeps the lines of a traceback."""
-    text = f"{logged.text}\n{logged.failure}" if logged.failure else logged.text
+    """Put a worker's event into this process' log, where its text is made printable for whoever writes text.
+
+    A traceback keeps its lines.
+    """
     globalLogPublisher(
         {
             "log_time": logged.time,
             "log_level": LogLevel.levelWithName(logged.level),
             "log_namespace": logged.namespace,
             "log_system": f"worker {worker} {logged.namespace}#{logged.level}",
-            "log_format": "{log_text}",
-            "log_text": text,
+            "log_format": "{text}{log_traceback}",
+            "text": logged.text,
+            "log_traceback": f"\n{logged.failure}" if logged.failure else "",
             RELAYED: logged,
             WORKER: worker,
             PID: pid,

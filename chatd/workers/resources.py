@@ -6,6 +6,10 @@ import resource
 from collections.abc import Callable
 from typing import Final
 
+from twisted.logger import Logger
+
+log = Logger()
+
 RESERVED_DESCRIPTORS: Final = 64
 """For everything but clients and the pool: what listens, the bus, the log, questions to auth services."""
 
@@ -25,9 +29,15 @@ def releasing() -> Callable[[], object]:
 
 
 def allow_many_descriptors() -> None:
-    """As many as this process may have, its children too: often far more than it is given to begin with."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """As many as this process may have, its children too: often far more than it is given to begin with.
+
+    Where that is not permitted, by a filter of system calls for instance, it makes do with what it has.
+    """
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError) as error:
+        log.warn("there are {soft} descriptors, and no more may be had: {error}", soft=soft, error=str(error))
 
 
 def sockets_for_clients(pool_size: int) -> int:

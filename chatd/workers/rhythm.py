@@ -6,7 +6,7 @@
 from collections.abc import Awaitable, Callable
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -30,8 +30,7 @@ class Rhythm(Service):
     def __init__(self, reactor: IReactorTime, failed: Callable[[BaseException], None]) -> None:
         self._reactor = reactor
         self._failed = failed
-        self._beats: list[tuple[float, LoopingCall]] = []
-        self._ended: list[Deferred[LoopingCall]] = []
+        self._beats: list[tuple[float, LoopingCall, DeferredLock]] = []
         self._farewells: list[Beat] = []
 
     def seconds(self) -> float:
@@ -40,18 +39,18 @@ class Rhythm(Service):
 
     def every(self, seconds: float, beat: Beat) -> Callable[[], None]:
         """See :class:`~chatd.interfaces.bus.IRhythm`."""
-        wanted = under_way = False
+        wanted, under_way = False, DeferredLock()
 
         async def once_more() -> None:
-            nonlocal wanted, under_way
+            nonlocal wanted
             wanted = True
-            if under_way:
+            if under_way.locked:
                 return
-            under_way = True
+            await under_way.acquire()
             while wanted:
                 wanted = False
                 await self._bear(beat)
-            under_way = False
+            under_way.release()
 
         def now() -> None:
             # Not lost: whatever goes wrong is borne.
@@ -59,7 +58,7 @@ class Rhythm(Service):
 
         looping = LoopingCall(lambda: Deferred.fromCoroutine(once_more()))
         looping.clock = self._reactor
-        self._beats.append((seconds, looping))
+        self._beats.append((seconds, looping, under_way))
         return now
 
     def at_end(self, farewell: Beat) -> None:
@@ -69,7 +68,9 @@ class Rhythm(Service):
     def startService(self) -> None:
         """Begin."""
         super().startService()
-        self._ended = [looping.start(seconds) for seconds, looping in self._beats]
+        for seconds, looping, _ in self._beats:
+            # Not lost: whatever goes wrong is borne.
+            looping.start(seconds)
 
     def stopService(self) -> Deferred[None]:
         """End, and say farewell when what is under way has ended."""
@@ -77,11 +78,12 @@ class Rhythm(Service):
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
-        for _, looping in self._beats:
+        for _, looping, _ in self._beats:
             if looping.running:
                 looping.stop()
-        for ended in self._ended:
-            await ended
+        for _, _, under_way in self._beats:
+            # Never given back: whoever prompts from now on prompts in vain.
+            await under_way.acquire()
         for farewell in self._farewells:
             await self._bear(farewell)
 

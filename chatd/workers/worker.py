@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from chatd.edge.site import ChatSite
 from chatd.edge.websocket import ConnectionFactory
 from chatd.errors import ServerError
-from chatd.records.condition import FINE, Condition, Dependency, condition
+from chatd.records.condition import Condition, Dependency, condition
 from chatd.store.migrate import Migration, migrate
 from chatd.store.pool import Pool
 
@@ -94,15 +94,6 @@ class Worker(Service):
     def condition(self) -> Condition:
         """How it is, and what it depends on."""
         return condition(self.ready, self._dependencies())
-
-    @property
-    def database(self) -> Dependency:
-        """How PostgreSQL is."""
-        if not self._pool.ready:
-            return Dependency(state="unavailable", detail="PostgreSQL cannot be reached, or is not up to date yet")
-        if not self._equipped():
-            return Dependency(state="unavailable", detail="which tokens are revoked is being read")
-        return FINE
 
     def startService(self) -> None:
         """Listen, and begin to prepare the database; neither is waited for."""

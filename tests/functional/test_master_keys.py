@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from chatd.security.keyring import MasterKeys
+from tests.kit.clients import HttpClient
 from tests.kit.people import Person
 from tests.kit.postgres import execute
 from tests.kit.server import Server
@@ -50,6 +51,8 @@ def test_with_wrong_or_missing_master_keys_a_server_says_so(
     seen = restart(pretended, second, ready=False)
     wait_for(lambda: "not ready: the server's own data key does not open" in server.log[seen:])
     assert not server.ready()
+    said = HttpClient(server.http_url).get("/readyz").body["dependencies"]
+    assert [said[name]["state"] for name in ("encryption", "database")] == ["unavailable", "ok"]
     for somebody in (alice, person("newcomer", server)):
         response = somebody.http().post("/v1/messages", client_id="3", to=bob.name, text="into the void")
         assert (response.status, response.body["code"]) == (500, "internal")

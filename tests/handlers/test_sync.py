@@ -1,14 +1,20 @@
 """Resuming, over HTTP and on a connection. What happens between the reads of a log is in ``test_sync_model``."""
 
+from typing import Any
+
 import pytest
+from twisted.internet.defer import Deferred
 
 from chatd.errors import Invalid, Unavailable
 from chatd.handlers import sync as sync_module
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.sync import Synced
+from chatd.records.logs import Entry
+from chatd.state import delivery as delivery_module
 from chatd.state.ids import direct, event_queue
 from chatd.wire.events import ConversationStale
-from tests.kit.delivery import PACKET_BYTES
+from tests.kit.at_once import at_once
+from tests.kit.delivery import PACKET_BYTES, Packet
 from tests.kit.stores import new_id
 from tests.kit.world import Asker, Chat, Connection
 
@@ -149,21 +155,87 @@ def test_a_connection_that_has_gone_is_read_nothing_more(chat: Chat) -> None:
     assert bob.got == []
 
 
+class Sip(Connection):
+    """Takes one packet, then pauses."""
+
+    def _take(self, packet: Packet) -> None:
+        super()._take(packet)
+        self.outbox.pause()
+
+
 @pytest.mark.usefixtures("three")
-def test_what_was_missed_comes_as_fast_as_it_is_read(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Sip(Connection):
-        """Takes one packet, then pauses."""
-
-        def _take(self, packet: object) -> None:
-            super()._take(packet)
-            self.outbox.pause()
-
+def test_what_was_missed_comes_as_fast_as_it_is_read(chat: Chat) -> None:
     bob = Sip(chat, "bob", "phone")
     sync = bob.start("sync")
     for count in range(1, 5):
         assert (len(bob.got), sync.ended) == (count, count == 4)
         bob.outbox.resume()
     assert sorted(bob.places) == sorted(all_of(bob))
+
+
+class Pages:
+    """Pages of one event, each of which comes when a test says so. The first that ``who`` syncs has been asked for."""
+
+    def __init__(self, chat: Chat, monkeypatch: pytest.MonkeyPatch, who: Asker) -> None:
+        self.asked: list[Deferred[list[Entry]]] = []
+        self._entries = chat.log.entries
+        self._questions: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(sync_module, "READ_EVENTS", 1)
+        monkeypatch.setattr(chat.log, "entries", self._ask)
+        self.sync = who.start("sync")
+
+    def _ask(self, *question: Any) -> Deferred[list[Entry]]:
+        self.asked.append(Deferred())
+        self._questions.append(question)
+        return self.asked[-1]
+
+    def come(self) -> None:
+        """The one that was asked for last."""
+        self.asked[-1].callback(at_once(self._entries(*self._questions[-1])))
+
+
+@pytest.mark.usefixtures("three")
+def test_while_a_page_is_delivered_the_next_is_read_and_no_more(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = Sip(chat, "bob", "phone")
+    bob.outbox.pause()
+    pages = Pages(chat, monkeypatch, bob)
+    pages.come()
+    assert (bob.got, len(pages.asked)) == ([], 2)
+    pages.come()
+    assert len(pages.asked) == 2, "two pages are held for a peer that does not read"
+    while not pages.sync.ended:
+        bob.outbox.resume()
+        if not pages.asked[-1].called:
+            pages.come()
+    assert sorted(bob.places) == sorted(all_of(bob))
+
+
+@pytest.mark.usefixtures("three")
+def test_what_is_being_read_for_who_has_gone_is_waited_for_and_nothing_else(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = Sip(chat, "bob", "phone")
+    bob.outbox.pause()
+    pages = Pages(chat, monkeypatch, bob)
+    pages.come()
+    bob.hang_up()
+    assert not pages.sync.ended
+    pages.asked[-1].errback(Unavailable())
+    assert (pages.sync.ended, pages.sync.error, len(pages.asked), bob.got) == (True, None, 2, [])
+
+
+@pytest.mark.usefixtures("three")
+def test_what_finds_no_room_while_the_log_is_read_is_read_too(
+    chat: Chat, alice: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "HELD_EVENTS", 1)
+    bob = Sip(chat, "bob", "phone")
+    sync = bob.start("sync")
+    for text in "def":
+        alice.send(text, to="bob")
+    while not sync.ended:
+        bob.outbox.resume()
+    assert sorted(bob.places) == sorted([*all_of(bob), (OURS, 4), (OURS, 5), (OURS, 6)])
 
 
 @pytest.mark.parametrize(("events", "logs"), [(1, 200), (2, 200), (3, 2), (500, 1), (500, 3), (2, 1)])

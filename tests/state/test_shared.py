@@ -194,3 +194,18 @@ def test_what_was_to_be_read_for_somebody_who_has_left_is_read_for_the_next(hub:
     settle(hub, carol, 2, since=1)
     read(hub, group)
     assert carol.has == {"g": 3}
+
+
+def test_a_short_log_is_not_shown_from_its_middle_to_whom_a_look_finds_in_it(hub: SharedHub, group: Group) -> None:
+    bob, alice = connect(hub, "bob", group), connect(hub, "alice", group)
+    settle(hub, bob, 2)
+    hub.settle("alice", alice.delivery, [])
+    group.append(comes="alice")
+    group.append()
+    hub.hear(News(conversation="g", seq=4, access=group.roster.access))
+    [gap] = hub.gaps(10)
+    hub.give_up(gap)
+    hub.reached([Reach(user="alice", conversation="g", last_seq=4, since=2, present=True)])
+    group.append()
+    hub.hear(group.news[4])
+    assert (alice.due, alice.has) == ({"g": None}, {})

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.application.service import Application, IService, MultiService, Service
-from twisted.logger import FileLogObserver, ILogObserver, LogEvent, Logger, globalLogPublisher, textFileLogObserver
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    formatEvent,
+    globalLogPublisher,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 
 from chatd.workers.control import Logged
@@ -132,6 +140,16 @@ def test_files_get_json_a_parent_gets_events_and_others_go_on_with_text(observer
     assert [json.loads(line)["message"] for line in file.getvalue().splitlines()] == ["\x1b", "now it is wanted"]
     assert [one.text for one in told] == ["\x1b", "now it is wanted"]
     assert others[0]["user"] == "\\x1b"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_a_worker_tells_disturbs_nobody_who_writes_text(observers: list[Any], form: str) -> None:
+    told, others = list[Logged](), list[LogEvent]()
+    Logger(observer=Relay(told.append)).info("{path}", path="\x1b[31m\n2025 forged")
+    observers.append(others.append)
+    limit_log("info", form)
+    publish(1, 4711, told[0])
+    assert formatEvent(others[0]) == "\\x1b[31m\\n2025 forged"
 
 
 @pytest.mark.parametrize(

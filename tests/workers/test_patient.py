@@ -1,17 +1,19 @@
 """A log that is read slowly, or not at all."""
 
 import fcntl
+import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
-from twisted.logger import ILogObserver, Logger, textFileLogObserver
+from twisted.logger import FileLogObserver, ILogObserver, Logger, textFileLogObserver
 
 from chatd.workers import patient as patient_module
+from chatd.workers.log_lines import as_json
 from chatd.workers.patient import PatientObserver, patient
 
 PIPE_BYTES = 65_536
@@ -22,11 +24,13 @@ PATIENCE_S = 0.05
 class Reading:
     """The other end of a log."""
 
-    def __init__(self, read: int, write: int) -> None:
+    def __init__(
+        self, read: int, write: int, form: Callable[[FileLogObserver], FileLogObserver] = lambda text: text
+    ) -> None:
         self.read_end, self.write_end = read, write
         os.set_blocking(read, False)
         self.file = TextIOWrapper(FileIO(write, "w", closefd=False))
-        observer = patient(textFileLogObserver(self.file))
+        observer = patient(form(textFileLogObserver(self.file)))
         assert isinstance(observer, PatientObserver)
         self.log = Logger(namespace="chatd.somewhere", observer=observer)
 
@@ -84,6 +88,20 @@ def test_a_line_that_was_cut_is_ended_before_anything_follows() -> None:
     assert end == ""
     assert notice.endswith("1 lines of the log were left out")
     assert last.endswith("and on")
+    os.close(read)
+    os.close(write)
+
+
+def test_whoever_reads_a_log_of_json_again_finds_json_behind_the_line_that_was_cut() -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 8192)
+    reading = Reading(read, write, as_json)
+    reading.log.info("{text}", text="x" * 20_000)
+    assert reading.read().endswith("xxx")
+    reading.log.info("and on")
+    end, *said = reading.read().splitlines()
+    assert end == ""
+    assert [json.loads(line)["message"] for line in said] == ["1 lines of the log were left out", "and on"]
     os.close(read)
     os.close(write)
 

@@ -32,6 +32,18 @@ def test_it_takes_as_many_descriptors_as_it_may_have(limit: Callable[[int], None
     assert soft == hard
 
 
+def test_where_it_may_not_ask_for_more_it_goes_on_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def refuse(*whatever: object) -> None:
+        """What Python makes of EPERM."""
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    allow_many_descriptors()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
 def test_some_descriptors_are_not_for_clients(limit: Callable[[int], None]) -> None:
     limit(1024)
     assert sockets_for_clients(8) == 1024 - RESERVED_DESCRIPTORS - 8

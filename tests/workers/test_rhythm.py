@@ -120,6 +120,22 @@ def test_the_farewell_comes_last_and_is_waited_for(clock, rhythm, beats):
     assert stopping.ended
 
 
+def test_one_that_was_prompted_is_waited_for_as_well_and_none_comes_after_the_farewell(clock, rhythm):
+    beats, farewell, slow = Beats(clock), Beats(clock), Deferred()
+    prompt = rhythm.every(2.0, beats.beat)
+    rhythm.at_end(farewell.beat)
+    rhythm.startService()
+    beats.answers = [slow]
+    clock.advance(1)
+    prompt()
+    stopping = Watch(rhythm.stopService())
+    assert (farewell.at, stopping.ended) == ([], False)
+    slow.callback(None)
+    assert stopping.ended
+    prompt()
+    assert (beats.at, farewell.at) == ([0, 1], [1])
+
+
 def test_a_farewell_that_fails_keeps_nobody_from_ending(rhythm, clock):
     farewell = Beats(clock)
     farewell.answers = [Unavailable()]
