@@ -41,6 +41,8 @@ SELECT reaction.target_seq, reaction.mark FROM generate_series(%(low)s + 1, %(hi
 JOIN chatd.changes AS e ON e.conversation_id = %(conversation)s AND e.seq = reaction.seq AND e.at <= %(until)s
 """
 LOCK = "SELECT FROM chatd.conversations WHERE conversation_id = %s FOR UPDATE"
+# Copies of its messages go by where the log ends. No entry tells of this, so the time moves, by the least that there is.
+MOVE_END = "UPDATE chatd.conversations SET last_at = last_at + interval '1 microsecond' WHERE conversation_id = %s"
 
 
 class Erased(Record, frozen=True, kw_only=True, gc=False):
@@ -95,3 +97,4 @@ async def _take_back(cursor: Cursor, place: Mapping[str, Any], marks: Sequence[t
     await cursor.execute(REMOVE, (conversations, targets, text_array([place["user"]] * len(marks)), kinds))
     await cursor.execute(FEWER, (conversations, targets, kinds, plain_array([-1] * len(marks))))
     await cursor.execute(NONE_LEFT, (conversations, targets, kinds))
+    await cursor.execute(MOVE_END, (place["conversation"],))

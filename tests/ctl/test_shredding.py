@@ -9,9 +9,16 @@ import pytest_twisted
 from twisted.internet.defer import succeed
 
 from chatd.ctl.shredding import SETTLE_SECONDS, Shredded, Shredding
+from chatd.records.logs import Page
+from chatd.records.recent import Recent
+from chatd.state.recent import RecentPages
 from chatd.store.erasure import Erased, PostgresErasure
 from chatd.store.keys import PostgresKeys
 from chatd.store.pool import Pool
+from chatd.store.recent import PostgresRecent
+from chatd.store.tallies import PostgresReactions
+from chatd.wire.types import MAX_INTEGER
+from tests.kit.shelves import Shelves
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -97,6 +104,34 @@ async def test_their_reactions_are_taken_back_and_counted_no_more(world: World) 
     await world.shred()
     assert world.sql("SELECT target_seq, user_id FROM chatd.reactions") == [(1, "bob")]
     assert world.sql("SELECT target_seq, reactors FROM chatd.reaction_counts") == [(1, 1)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_that_a_worker_keeps_counts_their_reactions_no_more(world: World, pool: Pool) -> None:
+    shelves = Shelves()
+    shelf = shelves.make(Recent)
+    shelf._max_bytes = 100_000
+    store, conversation = PostgresReactions(pool), "00000000-0000-8000-8000-000000000001"
+    pages = RecentPages(store, PostgresRecent(pool), shelf)
+    page = Page(conversation=conversation, reader="bob", low=0, high=MAX_INTEGER, limit=50, newest=True)
+    for _ in range(2):
+        _, tallies = await pages.page(page)
+        assert [one.count for one in tallies] == [2, 1]
+    assert shelf.hits == 1
+    await world.shred()
+    found = await pages.page(page)
+    assert found == await store.page(page)
+    assert [one.count for one in found[1]] == [1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_where_they_had_reacted_does_a_conversation_count_as_changed(world: World) -> None:
+    ends = "SELECT conversation_id, last_seq, last_at FROM chatd.conversations ORDER BY 1"
+    before = world.sql(ends)
+    await world.shred()
+    (first, *_), *others = world.sql(ends)
+    assert others == before[1:]
+    assert world.sql(ends)[0] == (first, 10, before[0][2] + timedelta(microseconds=1))
 
 
 @pytest_twisted.ensureDeferred
