@@ -41,7 +41,7 @@ SELECT reaction.target_seq, reaction.mark FROM generate_series(%(low)s + 1, %(hi
 JOIN chatd.changes AS e ON e.conversation_id = %(conversation)s AND e.seq = reaction.seq AND e.at <= %(until)s
 """
 LOCK = "SELECT FROM chatd.conversations WHERE conversation_id = %s FOR UPDATE"
-# Copies of its messages go by where the log ends. No entry tells of this, so the time moves, by the least that there is.
+# Copies of its messages go by where the log ends. No entry tells of this, so its time moves, by as little as there is.
 MOVE_END = "UPDATE chatd.conversations SET last_at = last_at + interval '1 microsecond' WHERE conversation_id = %s"
 
 

@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.5
 LOOK_BACK_SECONDS = 60.0
 """How long after the time that it bears a revocation may be committed, and a clock be set, without being missed."""
 LATE_SECONDS = 10.0
-"""How long after the one before it a look may begin and still look back no further: the process may have stood still."""
+"""How long after the one before it a look may begin and go no further back: the process may have stood still."""
 PRUNE_SECONDS = 3600.0
 KEPT_SECONDS = 7200.0
 """How much longer revocations are known than the tokens live: a clock that was set forward may be set back again."""
