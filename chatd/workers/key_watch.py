@@ -49,13 +49,13 @@ class KeyWatch:
         started = self._rhythm.seconds()
         destroyed = await self._store.destroyed_within(started - self._looked_at + LOOK_BACK_SECONDS)
         self._looked_at = started
-        # Again and again while it is recent: a read that was under way may have brought the old key back.
-        for user in destroyed:
-            self._authors.forget(user)
         news = {user for user, at in destroyed.items() if self._told.get(user) != at}
         self._told = dict(destroyed)
-        if news:
-            self._exchange.heed(ProfilesChanged(users=tuple(news)))
+        # Again and again while it is recent: a read that was under way may have brought the old key back, and opened
+        # the profile with it.
+        changed = news | {user for user in destroyed if self._authors.forget(user)}
+        if changed:
+            self._exchange.heed(ProfilesChanged(users=tuple(changed)))
         for user in sorted(news):
             log.info("the data key of {user!r} was destroyed at {at}", user=user, at=destroyed[user].isoformat())
 
