@@ -114,7 +114,7 @@ def build_worker(
     identity = build_identity(
         settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time, caching.shared
     )
-    introductions = Introductions(stores.profiles, authors, reader, bus)
+    introductions = Introductions(stores.profiles, authors, reader, bus, exchange)
     index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
     for name, help, value in (*wiring.figures, *caching.figures):
