@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from chatd.handlers.profiles import ProfilesChanged
 from chatd.interfaces.bus import IRhythm
 from chatd.interfaces.keys import IKeyStore
+from chatd.records.condition import FINE, Dependency
 from chatd.security.sealing import Unreadable
 from chatd.state.authors import SERVER, Authors
 from chatd.state.exchange import Exchange
@@ -44,6 +45,15 @@ class KeyWatch:
         self.missing: tuple[str, ...] = ()
         rhythm.every(LOOK_SECONDS, self._look)
         rhythm.every(CHECK_SECONDS, self._check)
+
+    @property
+    def condition(self) -> Dependency:
+        """Whether what people wrote can be read."""
+        if not self.sound:
+            return Dependency(state="unavailable", detail="the server's own key has not been opened")
+        if self.missing:
+            return Dependency(state="degraded", detail="a master key that some people's keys need is not configured")
+        return FINE
 
     async def _look(self) -> None:
         started = self._rhythm.seconds()

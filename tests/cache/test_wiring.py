@@ -41,7 +41,7 @@ def figures(caching: Caching) -> dict[str, float]:
 def test_without_a_cache_everything_is_as_it_was() -> None:
     caching = built()
     assert caching.stores is STORES
-    assert (caching.watches, caching.figures) == ((), ())
+    assert (caching.watches, caching.figures, caching.condition()) == ((), (), None)
     assert caching.shared(IntrospectionSettings(url="https://a", client_id="c"), "a") is None
     caching.listen(Exchange(lambda error: None))
 
@@ -94,8 +94,9 @@ def test_in_redis_there_is_something_to_start() -> None:
     assert isinstance(watch, RedisCache)
     counted = figures(caching)
     assert (counted["cache_linked"], counted["cache_failures"]) == (0, 0)
-    assert caching.linked is not None
-    assert not caching.linked()
+    condition = caching.condition()
+    assert condition is not None
+    assert (condition.state, condition.detail) == ("degraded", "all is read from the database")
     watch.stop()
 
 

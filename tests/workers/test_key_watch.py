@@ -139,8 +139,10 @@ def test_after_an_outage_a_look_goes_as_far_back_as_it_lasted(world) -> None:
 
 def test_with_its_master_keys_a_worker_is_sound_from_the_start(world, logged) -> None:
     assert not world.watch.sound
+    assert world.watch.condition.state == "unavailable"
     world.rhythm.startService()
     assert (world.watch.sound, world.watch.missing, logged) == (True, (), [])
+    assert world.watch.condition.state == "ok"
 
 
 def test_with_another_master_key_a_worker_is_not_sound_and_says_why(world, logged) -> None:
@@ -157,6 +159,7 @@ def test_a_missing_master_key_is_named_once_and_counted_until_it_is_needed_no_mo
     at_once(world.store.add(Keyring(NEW).create("alice")))
     world.rhythm.startService()
     assert (world.watch.sound, world.watch.missing) == (True, ("new",))
+    assert world.watch.condition.state == "degraded"
     [(level, text)] = logged
     assert (level, "not configured: new;" in text) == (LogLevel.error, True)
     world.clock.advance(CHECK_SECONDS)
