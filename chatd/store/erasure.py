@@ -22,6 +22,11 @@ CONVERSATIONS = """
 SELECT c.conversation_id, c.last_seq FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
 WHERE m.user_id = %s AND c.kind <> 'queue' ORDER BY c.conversation_id
 """
+# Nothing is sealed under a key that is not there, nor under one before it was made.
+UNTIL = """
+SELECT greatest(destroyed_at + %s * interval '1 s', CASE WHEN wrapped IS NULL THEN now() ELSE created_at END)
+FROM chatd.data_keys WHERE user_id = %s
+"""
 PROFILE = "DELETE FROM chatd.profiles WHERE user_id = %s AND at <= %s"
 # What was written later, or became of a message by a later edit, is sealed under another key.
 NAMED = """
@@ -61,6 +66,15 @@ class PostgresErasure:
     def __init__(self, pool: Pool, step: int = STEP) -> None:
         self._pool = pool
         self.step = step
+
+    async def until(self, user: str, settle: float) -> datetime:
+        """Until when all that a person wrote, whose key was destroyed, is sealed under no key that there is.
+
+        What they write in the first ``settle`` seconds after it counts as sealed under the old one.
+        """
+        [[until]] = await self._pool.query(UNTIL, (settle, user))
+        assert isinstance(until, datetime)
+        return until
 
     async def conversations(self, user: str) -> list[tuple[str, int]]:
         """The conversations that a person has or had to do with, and where each of them ends."""

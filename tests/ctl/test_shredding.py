@@ -157,6 +157,37 @@ async def test_what_was_committed_last_under_the_old_key_goes_too(world: World) 
 
 
 @pytest_twisted.ensureDeferred
+async def test_once_more_takes_what_was_committed_much_later_under_the_old_key(world: World) -> None:
+    """As it may be where the database was out of reach when the workers were to forget the key."""
+    await world.shred()
+    world.sql("UPDATE chatd.data_keys SET destroyed_at = now() - interval '1 minute' WHERE user_id = 'alice'")
+    world.sql("UPDATE chatd.conversations SET last_seq = 11 WHERE conversation_id = id(1)")
+    world.sql("INSERT INTO chatd.messages VALUES (id(1), 11, now(), 'alice', 'late', 'x')")
+    world.sql("INSERT INTO chatd.search_tokens VALUES (id(1), 42, now(), 11)")
+    shredded = await world.shred()
+    assert shredded is not None
+    assert shredded.erased == Erased(messages=1)
+    assert world.places("search_tokens") == BOBS
+
+
+@pytest_twisted.ensureDeferred
+async def test_once_more_spares_what_they_wrote_since_they_came_back(world: World) -> None:
+    """They are given another key while it waits for what is under way."""
+    await world.shred()
+    world.sql("UPDATE chatd.data_keys SET destroyed_at = now() - interval '1 minute' WHERE user_id = 'alice'")
+
+    def come_back() -> None:
+        world.sql("UPDATE chatd.data_keys SET master = '1', wrapped = 'n', created_at = now() WHERE user_id = 'alice'")
+        world.sql("UPDATE chatd.conversations SET last_seq = 11 WHERE conversation_id = id(1)")
+        world.sql("INSERT INTO chatd.messages VALUES (id(1), 11, now(), 'alice', 'back', 'x')")
+        world.sql("INSERT INTO chatd.search_tokens VALUES (id(1), 42, now(), 11)")
+
+    world.meanwhile.append(come_back)
+    await world.shred()
+    assert world.places("search_tokens") == sorted([*BOBS, (1, 11)])
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_they_write_when_they_come_back_stays(world: World) -> None:
     """A message, an edit of an old one, a reaction and a profile, all of them sealed under another key."""
     later = datetime.now(UTC) + timedelta(seconds=2 * SETTLE_SECONDS)
