@@ -23,7 +23,8 @@ from chatd.interfaces.bus import IBus
 from chatd.records.base import Signal
 from chatd.records.condition import FINE, Dependency, Figure
 from chatd.redis.address import configured
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub

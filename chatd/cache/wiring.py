@@ -15,8 +15,9 @@ from chatd.records.condition import FINE, Dependency, Figure
 from chatd.records.logs import Entry
 from chatd.records.recent import Recent
 from chatd.redis.address import configured
+from chatd.settings.base import SettingsError
 from chatd.settings.issuers import IntrospectionSettings
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.exchange import Exchange
 from chatd.state.kept_profiles import KeptProfiles

@@ -12,7 +12,8 @@ from chatd.bus.remote import RemoteBus
 from chatd.bus.wiring import Wiring, kind_of, wire
 from chatd.handlers.kinds import Reader
 from chatd.security.keyring import Keyring
-from chatd.settings.model import Bus, Redis, Secret, Settings, SettingsError
+from chatd.settings.base import Secret, SettingsError
+from chatd.settings.model import Bus, Redis, Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub

@@ -13,8 +13,9 @@ from chatd.handlers.profiles import ProfilesChanged
 from chatd.records.logs import Entry
 from chatd.records.tokens import ShownToken
 from chatd.security.keyring import Keyring
+from chatd.settings.base import Secret, SettingsError
 from chatd.settings.issuers import IntrospectionSettings
-from chatd.settings.model import Cache, Redis, Secret, Settings, SettingsError
+from chatd.settings.model import Cache, Redis, Settings
 from chatd.state.authors import Authors
 from chatd.state.exchange import Exchange
 from chatd.state.ids import event_queue
