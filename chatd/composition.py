@@ -11,18 +11,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.auth.condition import auth_services
-from chatd.auth.identity import Identity, build_identity
+from chatd.auth.condition import auth_figures, auth_services
+from chatd.auth.identity import build_identity
 from chatd.auth.revocable import RevocableTokens
-from chatd.bus.wiring import Wiring, wire
-from chatd.cache.wiring import Caching, build_caching
+from chatd.bus.wiring import wire
+from chatd.cache.wiring import build_caching
 from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
+from chatd.edge.arrivals import Arrivals
 from chatd.edge.clients import Clients
 from chatd.edge.gateway import Gateway
 from chatd.edge.memory import MemoryWatch
@@ -30,7 +30,6 @@ from chatd.edge.metrics import Metrics
 from chatd.edge.sightings import Sightings
 from chatd.edge.site import build_site
 from chatd.edge.websocket import ConnectionFactory
-from chatd.errors import ServerError
 from chatd.handlers.assembly import Parts, assemble
 from chatd.handlers.catalogue import DECLARATIONS, KINDS
 from chatd.handlers.indexing import Indexer
@@ -38,9 +37,7 @@ from chatd.handlers.introductions import Introductions
 from chatd.handlers.kinds import Reader
 from chatd.records.condition import FINE, Dependency
 from chatd.records.logs import Entry
-from chatd.records.tokens import Claims
 from chatd.router import OrderedCaller, Router
-from chatd.security.breaker import State
 from chatd.security.keyring import Keyring
 from chatd.security.sealing import Unreadable
 from chatd.settings.model import Settings
@@ -114,10 +111,10 @@ def build_worker(
     identity = build_identity(
         settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time, caching.shared
     )
-    introductions = Introductions(stores.profiles, authors, reader, bus)
+    introductions = Introductions(stores.profiles, authors, reader, bus, exchange)
     index = Indexer(authors, settings.search.max_tokens).index if settings.search.enabled else None
     writer = LogWriter(stores.log, bus, directory, max_waiting=limits.write_queue, failed=_log_unforeseen, index=index)
-    for name, help, value in (*wiring.figures, *caching.figures):
+    for name, help, value in (*wiring.figures, *caching.figures, *auth_figures(identity)):
         metrics.gauge(name, help, value)
     handlers = assemble(
         Parts(
@@ -164,20 +161,20 @@ def build_worker(
         now=time.time,
         condition=lambda: worker.condition,
         features=tuple(declaration.name for declaration in router.declarations),
-        arrived=partial(_arrived, introductions, Sightings(stores.devices, reactor.seconds)),
+        arrived=Arrivals(Sightings(stores.devices, reactor.seconds), introductions).note,
     )
     connections = ConnectionFactory(gateway)
     memory = MemoryWatch(limits.memory_bytes, resident_memory(), releasing(), lambda: connections.handlers, reactor)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
     IntrospectionWatch(identity.introspections, connections.living, connections.end_shown, rhythm)
     keys = KeyWatch(stores.keys, authors, secrets.masters.versions, exchange, rhythm)
-    _measure(metrics, identity)
     metrics.gauge(
         "master_keys_missing", "Master keys that wrap data keys and are not configured.", lambda: len(keys.missing)
     )
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
-    _measure_limits(metrics, throttle)
+    refused = {limit.name: partial(getattr, limit, "refused") for limit in throttle.limits}
+    metrics.gauges("rate_limited", "What was refused by a limit, since the start.", "limit", refused)
     metrics.gauge("memory_short", "Whether sockets are refused for want of memory.", lambda: memory.short)
     metrics.gauge("memory_dropped", "Connections dropped for their memory.", lambda: memory.dropped)
     metrics.gauge("log_writer_waiting", "Changes that wait to be written.", lambda: writer.waiting)
@@ -198,28 +195,18 @@ def build_worker(
         watches=(identity, memory, *caching.watches),
         # Before revocations are known no token is taken, and without the server's own key nothing works.
         equipped=lambda: revocations.known and keys.sound,
-        dependencies=lambda: _dependencies(pool, revocations, keys, identity, wiring, caching),
+        # By the names that operators know them by.
+        dependencies=lambda: {
+            "database": _database(pool, revocations),
+            "encryption": keys.condition,
+            "auth": auth_services(identity),
+            "bus": wiring.condition(),
+            "cache": caching.condition(),
+        },
         rhythm=rhythm,
         bus=wiring.carrier,
     )
     return worker
-
-
-def _dependencies(
-    pool: Pool, revocations: Revocations, keys: KeyWatch, identity: Identity, wiring: Wiring, caching: Caching
-) -> dict[str, Dependency]:
-    """How what the worker needs is, by the names that operators know it by."""
-    found = {"database": _database(pool, revocations), "encryption": _encryption(keys)}
-    auth = auth_services(identity)
-    if auth is not None:
-        found["auth"] = auth
-    if wiring.linked is not None:
-        away = Dependency(state="degraded", detail="what other workers do arrives later")
-        found["bus"] = FINE if wiring.linked() else away
-    if caching.linked is not None:
-        away = Dependency(state="degraded", detail="all is read from the database")
-        found["cache"] = FINE if caching.linked() else away
-    return found
 
 
 def _database(pool: Pool, revocations: Revocations) -> Dependency:
@@ -230,55 +217,8 @@ def _database(pool: Pool, revocations: Revocations) -> Dependency:
     return FINE
 
 
-def _encryption(keys: KeyWatch) -> Dependency:
-    if not keys.sound:
-        return Dependency(state="unavailable", detail="the server's own key has not been opened")
-    if keys.missing:
-        return Dependency(state="degraded", detail="a master key that some people's keys need is not configured")
-    return FINE
-
-
-def _measure(metrics: Metrics, identity: Identity) -> None:
-    """What is asked of auth services, all of them together."""
-    sources, introspections = identity.sources.values(), identity.introspections.values()
-    metrics.gauge("key_fetches", "Key sets asked for.", lambda: sum(one.fetches for one in sources))
-    metrics.gauge("key_fetch_failures", "Key sets not had.", lambda: sum(one.failures for one in sources))
-    metrics.gauge("introspections", "Questions about tokens.", lambda: sum(one.questions for one in introspections))
-    metrics.gauge("introspection_failures", "Those in vain.", lambda: sum(one.failures for one in introspections))
-    metrics.gauge(
-        "introspection_breakers_open",
-        "Auth services that are not asked since they failed.",
-        lambda: sum(one.breaker.state is not State.CLOSED for one in introspections),
-    )
-
-
-def _measure_limits(metrics: Metrics, throttle: Throttle) -> None:
-    refused = {limit.name: partial(getattr, limit, "refused") for limit in throttle.limits}
-    metrics.gauges("rate_limited", "What was refused by a limit, since the start.", "limit", refused)
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _arrived(introductions: Introductions, sightings: Sightings, claims: Claims, device: str) -> None:
-    """In the background: nobody waits for what is noted of a token, and what it says of its person."""
-    sightings.note(claims, device)
-    if introductions.are_news(claims):
-        Deferred.fromCoroutine(_introduce(introductions, claims)).addErrback(_log_introduction)
-
-
-async def _introduce(introductions: Introductions, claims: Claims) -> None:
-    try:
-        await introductions.introduce(claims)
-    except ServerError as error:
-        log.warn("a profile was not taken from a token: {detail}", detail=error.detail)
-    except Unreadable as unreadable:
-        log.warn("a profile was not taken from a token: {detail}", detail=str(unreadable))
-
-
-def _log_introduction(failure: Failure) -> None:
-    log.failure("a profile could not be taken from a token", failure)
 
 
 def _log_unforeseen(error: BaseException) -> None:

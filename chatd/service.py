@@ -23,7 +23,8 @@ from chatd.composition import build_worker, new_metrics
 from chatd.edge.announced import announcement
 from chatd.edge.clients import Clients
 from chatd.edge.metrics import Metrics, MetricsSite
-from chatd.settings.model import MOST_WORKERS, Secret, Settings
+from chatd.settings.base import Secret
+from chatd.settings.model import MOST_WORKERS, Settings
 from chatd.workers import credentials, development
 from chatd.workers.activation import first_environment, inherited
 from chatd.workers.child import Equipment

@@ -16,7 +16,8 @@ from twisted.internet.base import ReactorBase
 from twisted.python import usage
 
 from chatd.service import build
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Settings
 from chatd.settings.reference import Field, fields, sections
 from chatd.settings.sources import CONFIG_HELP, load, unknown_flag
 from chatd.settings.version import chatd_version

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from chatd.settings.model import Secret, Settings
+from chatd.settings.base import Secret
+from chatd.settings.model import Settings
 from chatd.settings.reference import ENVIRONMENT_ONLY, Field, fields
 from chatd.settings.sources import load
 from tests.kit.settings import DEV, private, production, refusal

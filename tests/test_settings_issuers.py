@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from chatd.settings.base import SettingsError
 from chatd.settings.issuers import issuers
-from chatd.settings.model import SettingsError, Tokens
+from chatd.settings.model import Tokens
 from chatd.settings.urls import fetch_problem
 from tests.kit.settings import private
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 from chatd.settings.programs import EXCERPT_CHARS, MAX_BYTES, printed_secret
 from chatd.settings.sources import load
 from tests.kit.settings import DEV, private, production, refusal

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chatd.settings.model import Secret
+from chatd.settings.base import Secret
 from chatd.settings.sources import load
 from tests.kit.settings import DEV, PASSWORD, private, production, refusal
 

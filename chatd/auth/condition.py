@@ -1,7 +1,7 @@
-"""How the auth services are, as far as this worker has lately had to do with them."""
+"""How the auth services are, as far as this worker has lately had to do with them, and what is asked of them."""
 
 from chatd.auth.identity import Identity
-from chatd.records.condition import FINE, Dependency
+from chatd.records.condition import FINE, Dependency, Figure
 from chatd.security.breaker import State
 
 
@@ -26,3 +26,19 @@ def auth_services(identity: Identity) -> Dependency | None:
         detail = f"{silent} of {len(introspections)} issuers do not answer questions about tokens"
         return Dependency(state="degraded", detail=detail)
     return FINE
+
+
+def auth_figures(identity: Identity) -> tuple[Figure, ...]:
+    """What is asked of auth services, all of them together."""
+    sources, introspections = identity.sources.values(), identity.introspections.values()
+    return (
+        ("key_fetches", "Key sets asked for.", lambda: sum(one.fetches for one in sources)),
+        ("key_fetch_failures", "Key sets not had.", lambda: sum(one.failures for one in sources)),
+        ("introspections", "Questions about tokens.", lambda: sum(one.questions for one in introspections)),
+        ("introspection_failures", "Those in vain.", lambda: sum(one.failures for one in introspections)),
+        (
+            "introspection_breakers_open",
+            "Auth services that are not asked since they failed.",
+            lambda: sum(one.breaker.state is not State.CLOSED for one in introspections),
+        ),
+    )

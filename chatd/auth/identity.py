@@ -16,8 +16,9 @@ from chatd.auth.introspection import Introspection
 from chatd.auth.outbound import Outbound, root_of_trust, verifying_agent
 from chatd.security.jwks import KeySet, KeySetError
 from chatd.security.tokens import Issuer, TokenVerifier
+from chatd.settings.base import SettingsError
 from chatd.settings.issuers import IntrospectionSettings, IssuerSettings
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.model import Settings
 from chatd.state.shared_verdicts import SharedVerdicts
 from chatd.state.verdicts import Verdicts
 

@@ -21,29 +21,31 @@ from chatd.handlers.catalogue import NOTICES, SIGNALS
 from chatd.handlers.kinds import Reader
 from chatd.interfaces.bus import IBus
 from chatd.records.base import Signal
+from chatd.records.condition import FINE, Dependency, Figure
 from chatd.redis.address import configured
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub
 from chatd.state.shared import SharedHub
 from chatd.store.pool import Pool
 
-Figure = tuple[str, str, Callable[[], float]]
+AWAY = Dependency(state="degraded", detail="what other workers do arrives later")
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """``carrier`` is to be started once the database is there. ``figures`` are names, helps and values for metrics.
+    """``carrier`` is to be started once the database is there. ``figures`` tell of it.
 
-    ``linked`` is whether the carrier carries; None where there is no need of one.
+    ``condition`` is how it is; None where there is no need of one.
     """
 
     bus: IBus
     hub: Hub
     carrier: IService | None = None
     figures: tuple[Figure, ...] = ()
-    linked: Callable[[], bool] | None = None
+    condition: Callable[[], Dependency | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def wire(
     else:
         shared = between(channel_of=one_channel, max_bytes=MAX_BYTES)
         carrier = PostgresBus(reactor, pool, shared.bus, authors)
-    return Wiring(shared.bus, shared.hub, carrier, _figures(shared), lambda: shared.bus.linked)
+    return Wiring(shared.bus, shared.hub, carrier, _figures(shared), lambda: FINE if shared.bus.linked else AWAY)
 
 
 def _over_redis(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -10,11 +10,14 @@ from chatd.cache.memory import MemoryCache
 from chatd.handlers.assembly import Stores
 from chatd.handlers.profiles import KEPT_SECONDS, ProfilesChanged
 from chatd.interfaces.cache import ICache
+from chatd.interfaces.watches import Watch
+from chatd.records.condition import FINE, Dependency, Figure
 from chatd.records.logs import Entry
 from chatd.records.recent import Recent
 from chatd.redis.address import configured
+from chatd.settings.base import SettingsError
 from chatd.settings.issuers import IntrospectionSettings
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.model import Settings
 from chatd.state.authors import Authors
 from chatd.state.exchange import Exchange
 from chatd.state.kept_profiles import KeptProfiles
@@ -27,25 +30,15 @@ log = Logger()
 SMALL_BYTES: Final = 8_192
 """The most that a profile or a verdict takes."""
 
-Figure = tuple[str, str, Callable[[], float]]
-
-
-class Watch(Protocol):
-    """What is begun when the worker serves, and ended with it."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self) -> None:
-        """End."""
+AWAY: Final = Dependency(state="degraded", detail="all is read from the database")
 
 
 @dataclass(frozen=True)
 class Caching:
     """``stores`` read by way of the cache what can be. ``watches`` belong to it, ``figures`` tell of it.
 
-    ``listen`` has it hear of changes; ``shared`` is what workers share of an auth service's verdicts; ``linked`` is
-    whether a cache elsewhere can be reached.
+    ``listen`` has it hear of changes; ``shared`` is what workers share of an auth service's verdicts; ``condition`` is
+    how a cache elsewhere is, None where there is none.
     """
 
     stores: Stores
@@ -53,7 +46,7 @@ class Caching:
     shared: Callable[[IntrospectionSettings, str], SharedVerdicts | None] = lambda introspection, context: None
     watches: Sequence[Watch] = ()
     figures: Sequence[Figure] = ()
-    linked: Callable[[], bool] | None = None
+    condition: Callable[[], Dependency | None] = lambda: None
 
 
 def build_caching(
@@ -73,7 +66,7 @@ def build_caching(
         ("cache_failures", "What Redis did not answer in time, or with nonsense.", lambda: redis.failures),
     )
     over = _over(redis, settings, stores, authors, now, (redis,), figures)
-    return replace(over, linked=lambda: redis.connected)
+    return replace(over, condition=lambda: FINE if redis.connected else AWAY)
 
 
 def _redis(settings: Settings, reactor: Any) -> Any:

@@ -16,7 +16,8 @@ from chatd.ctl.keys import KeysCommands, generate
 from chatd.ctl.search import SearchCommands
 from chatd.ctl.terminal import Terminal, Trouble
 from chatd.security.keyring import MasterKeyError, MasterKeys
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Settings
 from chatd.settings.sources import load
 
 AMISS = 1

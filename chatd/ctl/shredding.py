@@ -1,7 +1,7 @@
 """Shredding: a person's key is destroyed, and then whatever else is kept of their words."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from chatd.ctl.terminal import Shown
@@ -13,7 +13,7 @@ SETTLE_SECONDS: Final = 5.0
 """After what time everything has been committed that was sealed under a key that was destroyed.
 
 Workers look every half second for keys to forget; what was under way then takes milliseconds. If the database was
-out of reach meanwhile it may be later: then shred once more.
+out of reach meanwhile it may be later: then shred once more, which takes whatever there is by then.
 """
 
 
@@ -42,7 +42,7 @@ class Shredding:
             return None
         destroyed(at)
         await self._pause(SETTLE_SECONDS)
-        until = at + timedelta(seconds=SETTLE_SECONDS)
+        until = await self._erasure.until(user, SETTLE_SECONDS)
         await self._erasure.profile(user, until)
         conversations = await self._erasure.conversations(user)
         total, before, erased = sum(last for _, last in conversations), 0, Erased()

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 
 ServingKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 

@@ -12,6 +12,7 @@ from chatd.interfaces.people import IProfileStore
 from chatd.records.logs import Entry
 from chatd.records.tokens import Claims
 from chatd.state.authors import Authors
+from chatd.state.exchange import Exchange
 from chatd.state.ids import event_queue
 
 NOBODYS_CLIENT_ID = ""
@@ -25,11 +26,19 @@ class Introductions:
 
     A token changes a profile only where its person has given none themselves, and says something else than the one
     before it; an older token changes nothing, and a claim that is not there takes nothing away. What this worker has
-    looked at is remembered, for ``capacity`` people, so that whoever comes again costs nothing.
+    looked at is remembered, for ``capacity`` people, until their profiles change, so that whoever comes again costs
+    nothing.
     """
 
     def __init__(
-        self, store: IProfileStore, authors: Authors, reader: Reader, bus: IBus, *, capacity: int = 100_000
+        self,
+        store: IProfileStore,
+        authors: Authors,
+        reader: Reader,
+        bus: IBus,
+        exchange: Exchange,
+        *,
+        capacity: int = 100_000,
     ) -> None:
         self._store = store
         self._authors = authors
@@ -37,6 +46,7 @@ class Introductions:
         self._bus = bus
         self._capacity = capacity
         self._seen: OrderedDict[str, tuple[str | None, str | None]] = OrderedDict()
+        exchange.listen(ProfilesChanged, self._forget)
 
     def are_news(self, claims: Claims) -> bool:
         """Whether there is anything to be looked at."""
@@ -45,10 +55,7 @@ class Introductions:
 
     async def introduce(self, claims: Claims) -> None:
         """Take what is to be taken. What fails is looked at again when they come again."""
-        self._seen[claims.user] = claims.name, claims.picture
-        self._seen.move_to_end(claims.user)
-        if len(self._seen) > self._capacity:
-            self._seen.popitem(last=False)
+        self._remember(claims)
         done = False
         try:
             await self._take(claims)
@@ -56,6 +63,19 @@ class Introductions:
         finally:
             if not done:
                 self._seen.pop(claims.user, None)
+        # Once more: that a profile was taken has just been told here too.
+        self._remember(claims)
+
+    def _remember(self, claims: Claims) -> None:
+        self._seen[claims.user] = claims.name, claims.picture
+        self._seen.move_to_end(claims.user)
+        if len(self._seen) > self._capacity:
+            self._seen.popitem(last=False)
+
+    def _forget(self, changed: ProfilesChanged) -> None:
+        """They may have none any more, and nothing that was in it is kept."""
+        for user in changed.users:
+            self._seen.pop(user, None)
 
     async def _take(self, claims: Claims) -> None:
         found = await self._store.profiles([claims.user])

@@ -1,12 +1,14 @@
 """How a worker is, and what it depends on: for load balancers, supervisors and people, without any secret."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from chatd.records.base import Record
 
 Status = Literal["ready", "degraded", "not ready"]
 State = Literal["ok", "degraded", "unavailable"]
+Figure = tuple[str, str, Callable[[], float]]
+"""A name, what it says, and where its value is had, for metrics."""
 
 _SEVERITY = {"ok": 0, "degraded": 1, "unavailable": 2}
 
@@ -29,9 +31,10 @@ class Condition(Record, frozen=True, kw_only=True, gc=False):
 FINE = Dependency(state="ok")
 
 
-def condition(ready: bool, dependencies: Mapping[str, Dependency]) -> Condition:
-    """That of who is ``ready`` to carry out commands, or is not, with these dependencies."""
-    return Condition(status=status(ready, dependencies), dependencies=dict(dependencies))
+def condition(ready: bool, dependencies: Mapping[str, Dependency | None]) -> Condition:
+    """That of who is ``ready`` to carry out commands, or is not, with these dependencies; None is for what none is."""
+    needed = {name: one for name, one in dependencies.items() if one is not None}
+    return Condition(status=status(ready, needed), dependencies=needed)
 
 
 def status(ready: bool, dependencies: Mapping[str, Dependency]) -> Status:

@@ -9,8 +9,9 @@ from chatd.records.logs import Entry, KeptMessage
 class End(Record, frozen=True, kw_only=True, gc=False):
     """Where a log ends: the ``seq`` and the time of its last change.
 
-    Whatever is changed about a conversation's messages takes a place in its log, so between two looks that find the
-    same end nothing has changed. The time tells ends apart that a restored backup has gone back behind.
+    Whatever is changed about a conversation's messages takes a place in its log, or moves the time alone as a shredding
+    does, so between two looks that find the same end nothing has changed. The time also tells ends apart that a
+    restored backup has gone back behind.
     """
 
     seq: int

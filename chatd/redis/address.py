@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
 from chatd.records.base import Record
-from chatd.settings.model import Redis, SettingsError
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Redis
 
 ANSWER_SECONDS: Final = 5.0
 """By when Redis has connected or answered, or is taken for dead."""

@@ -25,8 +25,8 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from chatd.settings.base import Section
-from chatd.settings.model import Path, Secret, SettingsError, Tokens
+from chatd.settings.base import Path, Secret, Section, SettingsError
+from chatd.settings.model import Tokens
 from chatd.settings.reference import Field
 from chatd.settings.secrets import read_secret, refuse_open_file
 from chatd.settings.urls import fetch_problem

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from chatd.settings.model import Secret, SettingsError
+from chatd.settings.base import Secret, SettingsError
 
 SECONDS: Final = 10.0
 """How long the program may take. At a reload the parent process waits for it, and the workers serve on."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from chatd.records.base import Record
-from chatd.settings.base import Section
-from chatd.settings.model import MOST_WORKERS, Secret, Settings
+from chatd.settings.base import Secret, Section
+from chatd.settings.model import MOST_WORKERS, Settings
 
 FILE_AND_ENVIRONMENT_ONLY = frozenset({"database.dsn", "contacts.secret", "redis.url"})
 """Secrets are no flags: every user of a machine can see the flags of every process."""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from chatd.settings.base import SettingsError
 from chatd.settings.issuers import KEY_ORIGINS
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.model import Settings
 from chatd.settings.networks import trusted_network
 from chatd.settings.secrets import NOT_SET, reason, refuse_open_file
 from chatd.settings.urls import fetch_problem

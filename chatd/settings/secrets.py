@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chatd.settings.model import Encryption, Secret, Settings, SettingsError
+from chatd.settings.base import Secret, SettingsError
+from chatd.settings.model import Encryption, Settings
 from chatd.settings.programs import printed_secret
 
 CREDENTIAL = "chatd-master-keys"

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from chatd.records.base import Record
-from chatd.settings.model import Secret, Settings, SettingsError
+from chatd.settings.base import Secret, SettingsError
+from chatd.settings.model import Settings
 from chatd.settings.reference import ENVIRONMENT_ONLY, Field, fields, sections
 from chatd.settings.rules import check
 from chatd.settings.secrets import refuse_open_file, with_secrets

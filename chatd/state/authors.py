@@ -78,9 +78,12 @@ class Authors:
         destroyed = await self._store.destructions(sorted({entry.author for entry in entries}))
         return [entry.author in destroyed and entry.time <= destroyed[entry.author] + UNDER_WAY for entry in entries]
 
-    def forget(self, user: str) -> None:
-        """Let go of a key that was destroyed. If another has been made since, it is read again when it is needed."""
-        self._keys.pop(user, None)
+    def forget(self, user: str) -> bool:
+        """Let go of a key that was destroyed; whether it was there.
+
+        If another has been made since, it is read again when it is needed.
+        """
+        return self._keys.pop(user, None) is not None
 
     def _keep(self, user: str, key: AuthorKey) -> AuthorKey:
         self._keys[user] = key

@@ -22,6 +22,11 @@ CONVERSATIONS = """
 SELECT c.conversation_id, c.last_seq FROM chatd.members AS m JOIN chatd.conversations AS c USING (conversation_id)
 WHERE m.user_id = %s AND c.kind <> 'queue' ORDER BY c.conversation_id
 """
+# Nothing is sealed under a key that is not there, nor under one before it was made.
+UNTIL = """
+SELECT greatest(destroyed_at + %s * interval '1 s', CASE WHEN wrapped IS NULL THEN now() ELSE created_at END)
+FROM chatd.data_keys WHERE user_id = %s
+"""
 PROFILE = "DELETE FROM chatd.profiles WHERE user_id = %s AND at <= %s"
 # What was written later, or became of a message by a later edit, is sealed under another key.
 NAMED = """
@@ -41,6 +46,8 @@ SELECT reaction.target_seq, reaction.mark FROM generate_series(%(low)s + 1, %(hi
 JOIN chatd.changes AS e ON e.conversation_id = %(conversation)s AND e.seq = reaction.seq AND e.at <= %(until)s
 """
 LOCK = "SELECT FROM chatd.conversations WHERE conversation_id = %s FOR UPDATE"
+# Copies of its messages go by where the log ends. No entry tells of this, so its time moves, by as little as there is.
+MOVE_END = "UPDATE chatd.conversations SET last_at = last_at + interval '1 microsecond' WHERE conversation_id = %s"
 
 
 class Erased(Record, frozen=True, kw_only=True, gc=False):
@@ -59,6 +66,15 @@ class PostgresErasure:
     def __init__(self, pool: Pool, step: int = STEP) -> None:
         self._pool = pool
         self.step = step
+
+    async def until(self, user: str, settle: float) -> datetime:
+        """Until when all that a person wrote, whose key was destroyed, is sealed under no key that there is.
+
+        What they write in the first ``settle`` seconds after it counts as sealed under the old one.
+        """
+        [[until]] = await self._pool.query(UNTIL, (settle, user))
+        assert isinstance(until, datetime)
+        return until
 
     async def conversations(self, user: str) -> list[tuple[str, int]]:
         """The conversations that a person has or had to do with, and where each of them ends."""
@@ -95,3 +111,4 @@ async def _take_back(cursor: Cursor, place: Mapping[str, Any], marks: Sequence[t
     await cursor.execute(REMOVE, (conversations, targets, text_array([place["user"]] * len(marks)), kinds))
     await cursor.execute(FEWER, (conversations, targets, kinds, plain_array([-1] * len(marks))))
     await cursor.execute(NONE_LEFT, (conversations, targets, kinds))
+    await cursor.execute(MOVE_END, (place["conversation"],))

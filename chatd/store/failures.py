@@ -73,6 +73,10 @@ class CommitLost(SessionError):
     """It ended with COMMIT in flight."""
 
 
+class LetGo(SessionError):
+    """We ended it, since nobody here needed it."""
+
+
 def first_line(error: Exception) -> str:
     """What an error says, for a log or an operator: libpq's texts go on over several lines."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,6 +1,7 @@
 """A pool of PostgreSQL connections that outlives its server.
 
 - It starts whether or not the server is there, and heals by itself: each `Slot` keeps one connection alive.
+- Where the server has too few connections for all pools, those that have some to spare let go of one now and then.
 - Who finds no idle connection waits in one line, first come, first served, bounded in length and time.
 - Every failure is told as `chatd.store.failures` says; nothing is ever reported as unchanged that may have changed.
 
@@ -25,7 +26,7 @@ from twisted.logger import Logger
 from chatd.errors import Overloaded, ServerError, Unavailable
 from chatd.records.base import Record
 from chatd.store.connection import Bounds, Connection, complete_dsns
-from chatd.store.failures import RETRY_AFTER_MS, NotSent, SessionError, is_repeatable, told
+from chatd.store.failures import RETRY_AFTER_MS, LetGo, NotSent, SessionError, is_repeatable, told
 from chatd.store.line import Line
 from chatd.store.slot import Slot
 from chatd.store.transaction import Cursor, Interaction, P, T, rows, transact
@@ -48,8 +49,9 @@ class Pool(Service):
     """``size`` connections to ``dsn``, which is a libpq connection string or URI.
 
     Times are in seconds. ``statement_timeout`` is kept by the server, and ``grace`` later by the pool, for a server
-    that no longer answers. ``probe_interval``: how often an unused connection is asked for a sign of life. ``reactor``
-    also provides IReactorFDSet. A malformed ``dsn`` raises ValueError at once.
+    that no longer answers. ``probe_interval``: how often an unused connection is asked for a sign of life.
+    ``yield_interval``: how often one of them is let go, for whoever was refused one. ``reactor`` also provides
+    IReactorFDSet. A malformed ``dsn`` raises ValueError at once.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Pool(Service):
         statement_timeout: float = 5.0,
         acquire_timeout: float = 5.0,
         probe_interval: float = 5.0,
+        yield_interval: float = 60.0,
         grace: float = 2.0,
         random: Callable[[], float] = chance.random,
         application_name: str = "chatd",
@@ -71,6 +74,8 @@ class Pool(Service):
         self._bounds = Bounds(connect=connect_timeout, statement=statement_timeout, grace=grace)
         self._dsns = complete_dsns(dsn, application_name, self._bounds)
         self._probe_interval = probe_interval
+        self._yield_interval = yield_interval
+        self._yielded_at = reactor.seconds()
         self._drain_timeout = statement_timeout + grace
         self._random = random
         self._statements: list[str] = []
@@ -274,10 +279,16 @@ class Pool(Service):
         self._note_rest()
 
     def _probe_unused(self) -> None:
-        """Ask every connection that nobody used since the last time: a dead network is silent."""
+        """Ask every connection that nobody used since the last time: a dead network is silent.
+
+        A full pool hears of no refusal, so it lets go of one whether or not others are refused.
+        """
         unused = [connection for connection in self._idle if not connection.used]
         for connection in self._idle:
             connection.used = False
+        if unused and len(self._alive) > 1 and self._reactor.seconds() - self._yielded_at >= self._yield_interval:
+            self._yielded_at = self._reactor.seconds()
+            unused.pop(0).end(LetGo("nobody needed it"))
         for connection in unused:
             self._idle.remove(connection)
             self._in_background(self._probe(connection))

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.store.connection import Connection
-from chatd.store.failures import SessionError, first_line
+from chatd.store.failures import LetGo, SessionError, first_line
 
 log = Logger()
 
@@ -31,7 +31,8 @@ class Slot:
 
     ``connect`` gets the number of failures so far and gives an open connection. ``joined`` and ``left`` are told of
     each connection that comes to live and of its end, in this order. One that ended soon counts as a failure, unless
-    its user gave up: so a server that lets us in and throws us out is not hammered.
+    its user gave up: so a server that lets us in and throws us out is not hammered. One that was let go is for others:
+    its place stays empty until each that was refused one has tried again.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class Slot:
         cause = await connection.lost
         self._connection = None
         self._left(connection)
-        if self._running:
+        if isinstance(cause, LetGo):
+            await deferLater(self._reactor, LONGEST)
+        elif self._running:
             log.warn("a connection to PostgreSQL was lost: {reason}", reason=first_line(cause))
         if isinstance(cause, CancelledError) or self._reactor.seconds() - since > LONGEST:
             return 1

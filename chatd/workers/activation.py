@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 
 FIRST = 3
 SOURCE = "LISTEN_FDS"

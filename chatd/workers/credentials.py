@@ -10,8 +10,9 @@ from chatd.auth.identity import issuer_of, keys_text, trusted
 from chatd.edge.tls import TlsServer, context_from_pem, read_pem
 from chatd.security.keyring import MasterKeyError, MasterKeys
 from chatd.security.tokens import Issuer
+from chatd.settings.base import Secret, SettingsError
 from chatd.settings.issuers import IssuerSettings, issuers
-from chatd.settings.model import Secret, Settings, SettingsError
+from chatd.settings.model import Settings
 from chatd.workers.development import DevelopmentIdentity
 from chatd.workers.orders import Credentials, Order, TrustedIssuer
 

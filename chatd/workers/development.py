@@ -20,7 +20,7 @@ from pathlib import Path
 from chatd.security.jwks import KeySetError, base64url
 from chatd.security.keyring import MasterKeyError, MasterKeys
 from chatd.security.tokens import SigningKey
-from chatd.settings.model import Secret, SettingsError
+from chatd.settings.base import Secret, SettingsError
 from chatd.workers import private_file
 
 ISSUER = "chatd-dev"

@@ -12,7 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 from chatd.store.migrate import MigrationError
 from chatd.workers.postgres_binaries import EmbeddedPostgresError
 

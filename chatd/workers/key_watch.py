@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from chatd.handlers.profiles import ProfilesChanged
 from chatd.interfaces.bus import IRhythm
 from chatd.interfaces.keys import IKeyStore
+from chatd.records.condition import FINE, Dependency
 from chatd.security.sealing import Unreadable
 from chatd.state.authors import SERVER, Authors
 from chatd.state.exchange import Exchange
@@ -45,17 +46,26 @@ class KeyWatch:
         rhythm.every(LOOK_SECONDS, self._look)
         rhythm.every(CHECK_SECONDS, self._check)
 
+    @property
+    def condition(self) -> Dependency:
+        """Whether what people wrote can be read."""
+        if not self.sound:
+            return Dependency(state="unavailable", detail="the server's own key has not been opened")
+        if self.missing:
+            return Dependency(state="degraded", detail="a master key that some people's keys need is not configured")
+        return FINE
+
     async def _look(self) -> None:
         started = self._rhythm.seconds()
         destroyed = await self._store.destroyed_within(started - self._looked_at + LOOK_BACK_SECONDS)
         self._looked_at = started
-        # Again and again while it is recent: a read that was under way may have brought the old key back.
-        for user in destroyed:
-            self._authors.forget(user)
         news = {user for user, at in destroyed.items() if self._told.get(user) != at}
         self._told = dict(destroyed)
-        if news:
-            self._exchange.heed(ProfilesChanged(users=tuple(news)))
+        # Again and again while it is recent: a read that was under way may have brought the old key back, and opened
+        # the profile with it.
+        changed = news | {user for user in destroyed if self._authors.forget(user)}
+        if changed:
+            self._exchange.heed(ProfilesChanged(users=tuple(changed)))
         for user in sorted(news):
             log.info("the data key of {user!r} was destroyed at {at}", user=user, at=destroyed[user].isoformat())
 

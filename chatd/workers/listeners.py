@@ -17,7 +17,8 @@ from ipaddress import ip_address
 
 from twisted.internet.error import CannotListenError
 
-from chatd.settings.model import Settings, SettingsError
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Settings
 from chatd.settings.rules import is_loopback
 from chatd.workers.activation import SOURCE
 

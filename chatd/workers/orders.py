@@ -8,8 +8,9 @@ started again after a crash does not depend on files that somebody is changing a
 from typing import Any
 
 from chatd.records.base import Record
+from chatd.settings.base import Secret
 from chatd.settings.issuers import IssuerSettings
-from chatd.settings.model import Secret, Settings
+from chatd.settings.model import Settings
 
 
 class TrustedIssuer(Record, frozen=True, kw_only=True, gc=False):

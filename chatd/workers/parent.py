@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.records.condition import Dependency
-from chatd.settings.model import Secret, Settings, SettingsError
+from chatd.settings.base import Secret, SettingsError
+from chatd.settings.model import Settings
 from chatd.workers.control import Family
 from chatd.workers.embedded import EmbeddedPostgres
 from chatd.workers.ending import end_in_failure

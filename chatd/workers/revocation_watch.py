@@ -11,6 +11,8 @@ from chatd.state.revocations import Revocations
 LOOK_SECONDS = 0.5
 LOOK_BACK_SECONDS = 60.0
 """How long after the time that it bears a revocation may be committed, and a clock be set, without being missed."""
+LATE_SECONDS = 10.0
+"""How long after the one before it a look may begin and go no further back: the process may have stood still."""
 PRUNE_SECONDS = 3600.0
 KEPT_SECONDS = 7200.0
 """How much longer revocations are known than the tokens live: a clock that was set forward may be set back again."""
@@ -19,8 +21,8 @@ KEPT_SECONDS = 7200.0
 class RevocationWatch:
     """Keeps ``revocations`` as the database has them, in ``rhythm``; ``revoked`` is told whose tokens are concerned.
 
-    While the database is away, what is known goes on to be refused, and the next look after it looks back as far as
-    need be: it reads everything again.
+    While the database is away, or the process is stopped, what is known goes on to be refused, and the next look after
+    it looks back as far as need be: it reads everything again.
     """
 
     def __init__(
@@ -38,13 +40,15 @@ class RevocationWatch:
         self._now = now
         self._revoked = revoked
         self._missed = True
-        self._pruned_at = rhythm.seconds()
+        self._looked_at = self._pruned_at = rhythm.seconds()
         look = rhythm.every(LOOK_SECONDS, self._look)
         exchange.listen(TokensRevoked, lambda signal: look())
 
     async def _look(self) -> None:
-        within = None if self._missed else LOOK_BACK_SECONDS
-        self._missed = True
+        started = self._rhythm.seconds()
+        missed = self._missed or started - self._looked_at > LATE_SECONDS
+        within = None if missed else LOOK_BACK_SECONDS
+        self._missed, self._looked_at = True, started
         users = self._revocations.learn(await self._store.revocations(within))
         if users:
             self._revoked(users)

@@ -3,8 +3,7 @@
 # Autobahn's and Twisted's classes are only partly annotated.
 # mypy: allow-untyped-calls
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -16,6 +15,7 @@ from twisted.python.failure import Failure
 from chatd.edge.site import ChatSite
 from chatd.edge.websocket import ConnectionFactory
 from chatd.errors import ServerError
+from chatd.interfaces.watches import Watch
 from chatd.records.condition import Condition, Dependency, condition
 from chatd.store.migrate import Migration, migrate
 from chatd.store.pool import Pool
@@ -26,16 +26,6 @@ RETRY_SECONDS = 2.0
 POLL_SECONDS = 0.05
 ARRIVAL_SECONDS = 0.5
 """What a client that has just connected gets to say what it wants, when a worker is told to end."""
-
-
-class Watch(Protocol):
-    """What goes on beside the serving, from when the database is there until the worker winds down."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self) -> None:
-        """End; also if it has not begun."""
 
 
 class Worker(Service):
@@ -63,7 +53,7 @@ class Worker(Service):
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
         watches: Sequence[Watch] = (),
         equipped: Callable[[], bool] = lambda: True,
-        dependencies: Callable[[], dict[str, Dependency]] = dict,
+        dependencies: Callable[[], Mapping[str, Dependency | None]] = dict,
         rhythm: Service | None = None,
         bus: IService | None = None,
     ) -> None:

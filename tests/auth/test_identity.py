@@ -7,8 +7,9 @@ from chatd.auth.identity import build_identity, issuer_of, keys_text, trusted
 from chatd.errors import Unauthorized
 from chatd.security.jwks import KeySet
 from chatd.security.tokens import Issuer, SigningKey
+from chatd.settings.base import Secret, SettingsError
 from chatd.settings.issuers import IntrospectionSettings, IssuerSettings
-from chatd.settings.model import Secret, Settings, SettingsError
+from chatd.settings.model import Settings
 from tests.kit.at_once import watch
 
 KEY = SigningKey(bytes(32))

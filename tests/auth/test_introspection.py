@@ -13,8 +13,8 @@ from chatd.errors import Overloaded, Unavailable
 from chatd.records.tokens import Claims, ShownToken
 from chatd.security.breaker import LIMIT, State
 from chatd.security.tokens import TokenRefused
+from chatd.settings.base import Secret
 from chatd.settings.issuers import IntrospectionSettings
-from chatd.settings.model import Secret
 from chatd.state.verdicts import Verdicts
 from tests.kit.at_once import at_once, watch
 

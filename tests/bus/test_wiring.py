@@ -12,7 +12,8 @@ from chatd.bus.remote import RemoteBus
 from chatd.bus.wiring import Wiring, kind_of, wire
 from chatd.handlers.kinds import Reader
 from chatd.security.keyring import Keyring
-from chatd.settings.model import Bus, Redis, Secret, Settings, SettingsError
+from chatd.settings.base import Secret, SettingsError
+from chatd.settings.model import Bus, Redis, Settings
 from chatd.state.authors import Authors
 from chatd.state.directory import Directory
 from chatd.state.hub import Hub
@@ -51,7 +52,7 @@ def test_a_lone_worker_is_given_nothing_to_carry() -> None:
     wiring = wired()
     assert isinstance(wiring.bus, LocalBus)
     assert type(wiring.hub) is Hub
-    assert (wiring.carrier, wiring.figures) == (None, ())
+    assert (wiring.carrier, wiring.figures, wiring.condition()) == (None, (), None)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,9 @@ def test_workers_among_others_are_given_a_carrier_and_figures(settings: Any, car
     figures = {name: value() for name, _, value in wiring.figures}
     assert set(figures.values()) == {0}
     assert "bus_linked" in figures
+    condition = wiring.condition()
+    assert condition is not None
+    assert condition.state == "degraded"
 
 
 def test_a_url_that_leads_nowhere_is_refused_at_the_start_without_being_shown() -> None:

@@ -13,8 +13,9 @@ from chatd.handlers.profiles import ProfilesChanged
 from chatd.records.logs import Entry
 from chatd.records.tokens import ShownToken
 from chatd.security.keyring import Keyring
+from chatd.settings.base import Secret, SettingsError
 from chatd.settings.issuers import IntrospectionSettings
-from chatd.settings.model import Cache, Redis, Secret, Settings, SettingsError
+from chatd.settings.model import Cache, Redis, Settings
 from chatd.state.authors import Authors
 from chatd.state.exchange import Exchange
 from chatd.state.ids import event_queue
@@ -41,7 +42,7 @@ def figures(caching: Caching) -> dict[str, float]:
 def test_without_a_cache_everything_is_as_it_was() -> None:
     caching = built()
     assert caching.stores is STORES
-    assert (caching.watches, caching.figures) == ((), ())
+    assert (caching.watches, caching.figures, caching.condition()) == ((), (), None)
     assert caching.shared(IntrospectionSettings(url="https://a", client_id="c"), "a") is None
     caching.listen(Exchange(lambda error: None))
 
@@ -94,8 +95,9 @@ def test_in_redis_there_is_something_to_start() -> None:
     assert isinstance(watch, RedisCache)
     counted = figures(caching)
     assert (counted["cache_linked"], counted["cache_failures"]) == (0, 0)
-    assert caching.linked is not None
-    assert not caching.linked()
+    condition = caching.condition()
+    assert condition is not None
+    assert (condition.state, condition.detail) == ("degraded", "all is read from the database")
     watch.stop()
 
 

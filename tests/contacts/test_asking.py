@@ -19,7 +19,8 @@ from twisted.internet.threads import deferToThread
 from chatd.contacts import asking
 from chatd.contacts.asking import AskedContacts
 from chatd.errors import Unavailable
-from chatd.settings.model import Contacts, Secret
+from chatd.settings.base import Secret
+from chatd.settings.model import Contacts
 from tests.kit.ports import reserve_port
 from tests.kit.product import FAULTS, UNSOUND, Product, running
 from tests.kit.until import until

@@ -15,7 +15,8 @@ from chatd.ctl.keys import KeysCommands, check
 from chatd.ctl.rotation import Proof
 from chatd.ctl.terminal import Terminal, Trouble
 from chatd.security.keyring import Keyring, MasterKeys
-from chatd.settings.model import Database, Secret, Settings
+from chatd.settings.base import Secret
+from chatd.settings.model import Database, Settings
 from chatd.store.keys import PostgresKeys
 from chatd.store.migrate import Migration, load
 from chatd.store.pool import Pool

@@ -9,9 +9,16 @@ import pytest_twisted
 from twisted.internet.defer import succeed
 
 from chatd.ctl.shredding import SETTLE_SECONDS, Shredded, Shredding
+from chatd.records.logs import Page
+from chatd.records.recent import Recent
+from chatd.state.recent import RecentPages
 from chatd.store.erasure import Erased, PostgresErasure
 from chatd.store.keys import PostgresKeys
 from chatd.store.pool import Pool
+from chatd.store.recent import PostgresRecent
+from chatd.store.tallies import PostgresReactions
+from chatd.wire.types import MAX_INTEGER
+from tests.kit.shelves import Shelves
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -100,6 +107,34 @@ async def test_their_reactions_are_taken_back_and_counted_no_more(world: World) 
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_page_that_a_worker_keeps_counts_their_reactions_no_more(world: World, pool: Pool) -> None:
+    shelves = Shelves()
+    shelf = shelves.make(Recent)
+    shelf._max_bytes = 100_000
+    store, conversation = PostgresReactions(pool), "00000000-0000-8000-8000-000000000001"
+    pages = RecentPages(store, PostgresRecent(pool), shelf)
+    page = Page(conversation=conversation, reader="bob", low=0, high=MAX_INTEGER, limit=50, newest=True)
+    for _ in range(2):
+        _, tallies = await pages.page(page)
+        assert [one.count for one in tallies] == [2, 1]
+    assert shelf.hits == 1
+    await world.shred()
+    found = await pages.page(page)
+    assert found == await store.page(page)
+    assert [one.count for one in found[1]] == [1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_where_they_had_reacted_does_a_conversation_count_as_changed(world: World) -> None:
+    ends = "SELECT conversation_id, last_seq, last_at FROM chatd.conversations ORDER BY 1"
+    before = world.sql(ends)
+    await world.shred()
+    (first, *_), *others = world.sql(ends)
+    assert others == before[1:]
+    assert world.sql(ends)[0] == (first, 10, before[0][2] + timedelta(microseconds=1))
+
+
+@pytest_twisted.ensureDeferred
 async def test_it_goes_on_where_it_was_interrupted(world: World) -> None:
     at = await world.keys.destroy("alice")
     await world.erasure.erase("alice", "00000000-0000-8000-8000-000000000001", 0, at + timedelta(seconds=1))
@@ -119,6 +154,37 @@ async def test_what_was_committed_last_under_the_old_key_goes_too(world: World) 
     world.meanwhile.append(commit)
     await world.shred()
     assert world.places("search_tokens") == BOBS
+
+
+@pytest_twisted.ensureDeferred
+async def test_once_more_takes_what_was_committed_much_later_under_the_old_key(world: World) -> None:
+    """As it may be where the database was out of reach when the workers were to forget the key."""
+    await world.shred()
+    world.sql("UPDATE chatd.data_keys SET destroyed_at = now() - interval '1 minute' WHERE user_id = 'alice'")
+    world.sql("UPDATE chatd.conversations SET last_seq = 11 WHERE conversation_id = id(1)")
+    world.sql("INSERT INTO chatd.messages VALUES (id(1), 11, now(), 'alice', 'late', 'x')")
+    world.sql("INSERT INTO chatd.search_tokens VALUES (id(1), 42, now(), 11)")
+    shredded = await world.shred()
+    assert shredded is not None
+    assert shredded.erased == Erased(messages=1)
+    assert world.places("search_tokens") == BOBS
+
+
+@pytest_twisted.ensureDeferred
+async def test_once_more_spares_what_they_wrote_since_they_came_back(world: World) -> None:
+    """They are given another key while it waits for what is under way."""
+    await world.shred()
+    world.sql("UPDATE chatd.data_keys SET destroyed_at = now() - interval '1 minute' WHERE user_id = 'alice'")
+
+    def come_back() -> None:
+        world.sql("UPDATE chatd.data_keys SET master = '1', wrapped = 'n', created_at = now() WHERE user_id = 'alice'")
+        world.sql("UPDATE chatd.conversations SET last_seq = 11 WHERE conversation_id = id(1)")
+        world.sql("INSERT INTO chatd.messages VALUES (id(1), 11, now(), 'alice', 'back', 'x')")
+        world.sql("INSERT INTO chatd.search_tokens VALUES (id(1), 42, now(), 11)")
+
+    world.meanwhile.append(come_back)
+    await world.shred()
+    assert world.places("search_tokens") == sorted([*BOBS, (1, 11)])
 
 
 @pytest_twisted.ensureDeferred

@@ -22,7 +22,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from chatd.edge.tls import context_factory
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 RSA = rsa.generate_private_key(65537, 2048)

@@ -164,7 +164,7 @@ def claims(
 
 
 def introductions(chat: Chat, **more: Any) -> Introductions:
-    return Introductions(chat.stores.profiles, chat.authors, chat.reader, chat.bus, **more)
+    return Introductions(chat.stores.profiles, chat.authors, chat.reader, chat.bus, chat.exchange, **more)
 
 
 def arrive(introductions: Introductions, *tokens: Claims) -> None:
@@ -224,7 +224,7 @@ class Overtaken(MemoryProfiles):
 
 
 def test_what_a_person_says_at_the_same_moment_stands_too(chat: Chat, bob: Asker) -> None:
-    arrive(Introductions(Overtaken(chat), chat.authors, chat.reader, chat.bus), claims("Alice"))
+    arrive(Introductions(Overtaken(chat), chat.authors, chat.reader, chat.bus, chat.exchange), claims("Alice"))
     assert name(bob, "alice") == "Me"
 
 

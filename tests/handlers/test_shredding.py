@@ -2,8 +2,10 @@
 
 import pytest
 
+from chatd.handlers.introductions import Introductions
 from chatd.handlers.messages import MessageCreated
 from chatd.handlers.profiles import ProfilesChanged
+from chatd.records.tokens import Claims
 from chatd.state.authors import UNDER_WAY
 from tests.kit.at_once import at_once
 from tests.kit.world import Asker, Chat, altered
@@ -99,3 +101,15 @@ def test_the_title_that_they_gave_a_group_is_unreadable_until_somebody_gives_ano
     alice.ask("group.update", client_id="h", conversation=group, title="anew")
     assert alice.ask("group.get", conversation=group).title == "anew"
     assert chat.unreadable == []
+
+
+def test_who_comes_back_with_the_same_token_has_its_name_again(chat: Chat, bob: Asker) -> None:
+    known = Introductions(chat.stores.profiles, chat.authors, chat.reader, chat.bus, chat.exchange)
+    token = Claims(user="alice", issuer="auth", expires_at=1e12, name="Alice")
+    at_once(known.introduce(token))
+    assert not known.are_news(token)
+    shred(chat, "alice")
+    chat.database.people.profiles.pop("alice")
+    assert known.are_news(token)
+    at_once(known.introduce(token))
+    assert [one.name for one in bob.ask("user.get", users=["alice"]).profiles] == ["Alice"]

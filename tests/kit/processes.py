@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from chatd.settings.base import Secret
 from chatd.settings.issuers import IssuerSettings
-from chatd.settings.model import Secret, Settings
+from chatd.settings.model import Settings
 from chatd.workers.control import Family
 from chatd.workers.orders import Credentials, Order, TrustedIssuer
 from chatd.workers.run import TICK_S, Watcher

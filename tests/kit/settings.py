@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 from chatd.settings.sources import load
 
 DEV: Mapping[str, str | bool] = {"--dev": True}

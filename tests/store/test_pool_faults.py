@@ -7,6 +7,7 @@ import pytest
 import pytest_twisted
 from psycopg2.extensions import make_dsn, parse_dsn
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import capturedLogs
 
 from chatd.errors import OutcomeUnknown, Overloaded, Unavailable
 from chatd.store.pool import Occupancy
@@ -288,6 +289,40 @@ async def test_too_many_connections_degrade_the_pool_and_are_recovered_from(star
     await first.stopService()
     await until(lambda: second.ready)
     assert await second.query("SELECT 1") == [(1,)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pool_with_connections_to_spare_leaves_one_to_a_pool_that_has_none(start_pool, dsn, sql):
+    sql("DROP ROLE IF EXISTS limited")
+    sql("CREATE ROLE limited LOGIN CONNECTION LIMIT 3")
+    limited = make_dsn(dsn, user="limited")
+    first = start_pool(limited, size=3, probe_interval=0.1, yield_interval=0.2)
+    await until(lambda: first.occupancy.alive == 3)
+    with capturedLogs() as events:
+        second = start_pool(limited, size=3)
+        await until(lambda: second.ready)
+        assert await second.query("SELECT 1") == [(1,)]
+        assert await first.query("SELECT 1") == [(1,)]
+    assert "a connection to PostgreSQL was lost: {reason}" not in [event["log_format"] for event in events]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_connection_and_those_in_use_are_never_let_go(start_pool, sql):
+    pool = start_pool(size=3, probe_interval=0.05, yield_interval=0.0)
+    await until(lambda: pool.occupancy.alive == 3)
+    working = [Deferred.fromCoroutine(pool.query("SELECT pg_sleep(0.5)")) for _ in range(2)]
+    await until(lambda: pool.occupancy.alive == 2)
+    await gatherResults(working)
+    await until(lambda: pool.occupancy.alive == 1)
+    [[last]] = await pool.query(PID)
+    signs_of_life = set()
+
+    def probed():
+        signs_of_life.update(sql(f"SELECT query_start {OURS}"))
+        return len(signs_of_life) > 3
+
+    await until(probed)
+    assert await pool.query(PID) == [(last,)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 
 from chatd.store.connection import Bounds, Connection
-from chatd.store.failures import Lost
+from chatd.store.failures import LetGo, Lost
 from chatd.store.slot import LONGEST, Slot, backoff
 
 OVER = Lost("over")
@@ -120,13 +120,31 @@ def test_a_defect_of_the_pool_is_logged():
     assert events[-1]["log_level"] == LogLevel.critical
 
 
-@pytest.mark.parametrize("moment", ["connecting", "waiting to try again", "living"])
+def test_a_place_whose_connection_was_let_go_stays_empty_until_all_who_were_refused_have_tried_again():
+    place = Place()
+    first, second = place.connection(), place.connection()
+    place.answers += [first, second]
+    with capturedLogs() as events:
+        place.slot.start()
+        place.pass_time(60)
+        first.end(LetGo("to spare"))
+        place.pass_time(LONGEST)
+        assert place.told == [("joined", first), ("left", first)]
+        place.pass_time(0.2)
+    assert place.told[-1] == ("joined", second)
+    assert events == []
+
+
+@pytest.mark.parametrize("moment", ["connecting", "waiting to try again", "living", "let go"])
 def test_it_stops_at_any_moment(moment):
     place = Place()
     living, connecting = place.connection(), Deferred()
-    place.answers += {"connecting": [connecting], "waiting to try again": [], "living": [living]}[moment]
+    answers = {"connecting": [connecting], "waiting to try again": [], "living": [living], "let go": [living]}
+    place.answers += answers[moment]
     with capturedLogs() as events:
         place.slot.start()
+        if moment == "let go":
+            living.end(LetGo("to spare"))
         events.clear()
         place.slot.stop(OVER)
         place.slot.stop(OVER)
@@ -134,7 +152,7 @@ def test_it_stops_at_any_moment(moment):
         assert connecting.called == (moment == "connecting")
         place.pass_time(30)
     assert len(place.attempts) == 1
-    assert place.told == ([("joined", living), ("left", living)] if moment == "living" else [])
+    assert place.told == ([("joined", living), ("left", living)] if moment in ("living", "let go") else [])
     assert events == []
 
 

@@ -7,7 +7,8 @@ import pytest
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from chatd.settings.model import Secret, Settings, Tls
+from chatd.settings.base import Secret
+from chatd.settings.model import Settings, Tls
 from chatd.workers.control import Begin, Channel, Family, Logged, Look, Measure, Measured, Sample, Status, Stop
 from chatd.workers.orders import to_wire
 from tests.kit.processes import order

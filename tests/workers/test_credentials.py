@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chatd.security.keyring import MasterKeys
-from chatd.settings.model import Encryption, Secret, Settings, SettingsError, Tls, Tokens
+from chatd.settings.base import Secret, SettingsError
+from chatd.settings.model import Encryption, Settings, Tls, Tokens
 from chatd.workers import credentials, development
 from tests.kit.certificates import write_certificate
 from tests.kit.settings import private

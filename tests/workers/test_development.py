@@ -12,7 +12,7 @@ import pytest
 from chatd.security.jwks import KeySet
 from chatd.security.keyring import MasterKeys
 from chatd.security.tokens import Issuer, TokenRefused, TokenVerifier
-from chatd.settings.model import SettingsError
+from chatd.settings.base import SettingsError
 from chatd.workers import private_file
 from chatd.workers.development import DevelopmentIdentity, banner, prepare
 

@@ -104,8 +104,9 @@ def test_a_key_that_a_read_under_way_brings_back_is_forgotten_again(world) -> No
     world.look()
     world.store.held.callback(None)
     assert world.authors.known("alice") is reading.result["alice"]
-    world.look()
+    world.look(2)
     assert world.authors.known("alice") is None
+    assert world.changed == [("alice",)] * 2, "a profile may have been opened with it, and kept"
 
 
 def test_a_second_destruction_is_told_too(world, logged) -> None:
@@ -116,7 +117,8 @@ def test_a_second_destruction_is_told_too(world, logged) -> None:
         at_once(world.store.destroy("alice"))
         world.look()
         assert world.authors.known("alice") is None
-    assert world.changed == [("alice",)] * 2
+    # Once for each destruction, and once for the key made in between, which the look between them dropped too.
+    assert world.changed == [("alice",)] * 3
     assert len(logged) == 2
 
 
@@ -137,8 +139,10 @@ def test_after_an_outage_a_look_goes_as_far_back_as_it_lasted(world) -> None:
 
 def test_with_its_master_keys_a_worker_is_sound_from_the_start(world, logged) -> None:
     assert not world.watch.sound
+    assert world.watch.condition.state == "unavailable"
     world.rhythm.startService()
     assert (world.watch.sound, world.watch.missing, logged) == (True, (), [])
+    assert world.watch.condition.state == "ok"
 
 
 def test_with_another_master_key_a_worker_is_not_sound_and_says_why(world, logged) -> None:
@@ -155,6 +159,7 @@ def test_a_missing_master_key_is_named_once_and_counted_until_it_is_needed_no_mo
     at_once(world.store.add(Keyring(NEW).create("alice")))
     world.rhythm.startService()
     assert (world.watch.sound, world.watch.missing) == (True, ("new",))
+    assert world.watch.condition.state == "degraded"
     [(level, text)] = logged
     assert (level, "not configured: new;" in text) == (LogLevel.error, True)
     world.clock.advance(CHECK_SECONDS)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.error import CannotListenError
 
-from chatd.settings.model import Settings, SettingsError, Tls
+from chatd.settings.base import SettingsError
+from chatd.settings.model import Settings, Tls
 from chatd.workers.activation import inherited
 from chatd.workers.listeners import check_inherited, listen
 from tests.kit.ports import reserve_port

@@ -94,6 +94,17 @@ def test_after_an_outage_everything_is_read_again(world):
     assert world.told == [{"alice"}]
 
 
+def test_a_worker_that_stood_still_reads_everything_again(world):
+    """Its connections may have lived on, and what was revoked meanwhile is older than a look goes back."""
+    world.rhythm.startService()
+    world.clock.advance(LOOK_SECONDS)
+    world.store.kept = [revocation("alice")]
+    world.clock.advance(2 * LOOK_BACK_SECONDS)
+    assert world.told == [{"alice"}]
+    world.clock.advance(LOOK_SECONDS)
+    assert world.store.asked == [None, LOOK_BACK_SECONDS, None, LOOK_BACK_SECONDS]
+
+
 def test_a_defect_is_told_and_does_not_end_the_watch(world):
     world.rhythm.startService()
     defect = LookupError("a defect")
