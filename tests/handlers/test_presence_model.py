@@ -135,6 +135,8 @@ class Presences(RuleBasedStateMachine):
             worker.chat.rhythm.stopService()
         worker.reach.cut = True
         self.air.buses.remove(worker.bus)
+        # Whoever was killed does nothing more either: without the store it has no farewell to say.
+        worker.chat.rhythm.stopService()
         for device in [device for device in self.devices if device.worker is worker]:
             self._lose(device)
 
@@ -250,4 +252,4 @@ class Presences(RuleBasedStateMachine):
 
 
 def test_whatever_happens_to_workers_what_is_told_comes_true() -> None:
-    run_state_machine_as_test(Presences, settings=settings(max_examples=15, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Presences, settings=settings(max_examples=30, stateful_step_count=40, deadline=None))
