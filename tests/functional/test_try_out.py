@@ -16,7 +16,7 @@ from chatd.workers.postgres_server import recorded_postmaster
 from tests.kit.clients import HttpClient
 from tests.kit.ports import reserve_port
 from tests.kit.postgres import has_ended
-from tests.kit.server import ENDS_WITH_US, ROOT, TWISTD
+from tests.kit.server import ENDS_WITH_US, FOREGROUND, ROOT, TWISTD
 from tests.kit.waiting import WITHIN_S, wait_for
 from tests.kit.workers import children, gone
 
@@ -41,7 +41,11 @@ class TryOut:
         flags = ["--dev", f"--workers={workers}", f"--port={self._port}", f"--state-dir={self._state}"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*ENDS_WITH_US, *TWISTD, "chatd", *flags], cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*ENDS_WITH_US, *TWISTD, *FOREGROUND, "chatd", *flags],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
 
     @property

@@ -135,6 +135,8 @@ class Presences(RuleBasedStateMachine):
             worker.chat.rhythm.stopService()
         worker.reach.cut = True
         self.air.buses.remove(worker.bus)
+        # Whoever was killed does nothing more either: without the store it has no farewell to say.
+        worker.chat.rhythm.stopService()
         for device in [device for device in self.devices if device.worker is worker]:
             self._lose(device)
 

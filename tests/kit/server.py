@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from signal import SIGHUP, SIGKILL, SIGTERM
@@ -14,13 +15,16 @@ from typing import Self
 
 from chatd.security.keyring import MasterKeys
 from chatd.settings.rates import Rates
+from tests.kit.nursery import PROGRAM, Born, Nursery
 from tests.kit.ports import reserve_port
 from tests.kit.settings import private
 from tests.kit.tokens import AUDIENCE, ISSUER, AuthService
 from tests.kit.waiting import WITHIN_S, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
-TWISTD = (sys.executable, "-m", "tests.kit.twistd", "--nodaemon", "--pidfile=")
+FOREGROUND = ("--nodaemon", "--pidfile=")
+TWISTD = (sys.executable, "-m", PROGRAM)
+MEASURED = Path(__file__).parent / "measured"
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -38,7 +42,7 @@ class Server:
 
     def __init__(self, folder: Path, dsn: str, auth: AuthService, settings: Sections | None = None) -> None:
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Born | None = None
         self._port = reserve_port()
         self.port: int = self._port.getsockname()[1]
         self.log_file = folder / "chatd.log"
@@ -134,22 +138,31 @@ class Server:
         assert self._process is None, "the server is already started"
         seen = len(self.log)
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*ENDS_WITH_US, *self.before, *self._command()],
-                cwd=self._folder,
-                env=self.surroundings,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=self.pass_fds,
-            )
+            self._process = self._begin(log.fileno())
         wait_for(lambda: self._serves(seen))
         if ready:
             wait_for(self.ready)
         return self
 
+    def _begin(self, log: int) -> "subprocess.Popen[bytes] | Born":
+        if not (self.before or self.environment or self.pass_fds):
+            return _nursery().bear(self._arguments(), self._folder, self.surroundings, log)
+        # What a process gets at its very beginning, a fork cannot be given.
+        return subprocess.Popen(
+            [*ENDS_WITH_US, *self.before, *self._command()],
+            cwd=self._folder,
+            env=self.surroundings,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=self.pass_fds,
+        )
+
     def _command(self) -> list[str]:
-        return [*TWISTD, "chatd", f"--config={self._configuration}", f"--port={self.port}"]
+        return [*TWISTD, *self._arguments()]
+
+    def _arguments(self) -> list[str]:
+        return [*FOREGROUND, "chatd", f"--config={self._configuration}", f"--port={self.port}"]
 
     def _serves(self, seen: int) -> bool:
         assert self.running, self.log[seen:]
@@ -205,14 +218,18 @@ class Server:
         assert grown <= growth, f"the server grew by {grown} bytes"
 
 
+@cache
+def _nursery() -> Nursery:
+    """One for all servers of this run."""
+    return Nursery(_environment())
+
+
 def _environment() -> dict[str, str]:
     """Nothing of the settings of whoever runs the tests, but what coverage hands down to subprocesses."""
-    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")}
-    return {**kept, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"}
-
-
-def _python_path() -> str:
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    path = [str(ROOT), *([str(MEASURED)] if measured else []), *filter(None, [os.environ.get("PYTHONPATH")])]
+    kept = {"PATH": os.environ["PATH"], **measured}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def _toml(sections: Sections) -> str:
