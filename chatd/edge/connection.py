@@ -14,7 +14,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chatd.edge.frames import Frame
+from chatd.edge.frames import Frames
 from chatd.edge.guarded import GuardedProtocol
 from chatd.edge.handshake import Handshake
 from chatd.edge.sockets import Socket
@@ -66,13 +66,13 @@ class ConnectionHandler(GuardedProtocol):
         self.lanes = Lanes()
         self._bucket = Bucket()
         self._form = self.factory.forms[self.handshake.subprotocol]
-        self._outbox: Outbox[Frame] = Outbox(
-            self._write_frame,
+        self._outbox: Outbox[Frames] = Outbox(
+            self._write_frames,
             self._too_slow,
             event_bytes=limits.event_buffer_bytes,
             total_bytes=limits.output_buffer_bytes,
         )
-        self.delivery: Delivery[Frame] = Delivery(self._outbox, self._form)
+        self.delivery: Delivery[Frames] = Delivery(self._outbox, self._form)
         self.session = Session(self._form.codec, self)
         self.in_flight = 0
         self._held_back = False
@@ -202,7 +202,7 @@ class ConnectionHandler(GuardedProtocol):
             self.transport.resumeProducing()
 
     def _reply(self, id: int, reply: Reply) -> None:
-        self._outbox.reply(self._form.frame(self._form.codec.encode_reply(id, reply)))
+        self._outbox.reply(self._form.frames(self._form.codec.encode_reply(id, reply)))
 
     def refuse(self, id: int | None, error: ChatdError) -> None:
         """See :class:`~chatd.wire.session.SessionActions`."""
@@ -216,7 +216,7 @@ class ConnectionHandler(GuardedProtocol):
             self.session.close(CloseCode.FLOODING, INSISTING)
 
     def _reply_error(self, id: int | None, error: ChatdError) -> None:
-        self._outbox.reply(self._form.frame(self._form.codec.encode_error(id, error)))
+        self._outbox.reply(self._form.frames(self._form.codec.encode_error(id, error)))
 
     def close(self, code: CloseCode, reason: str) -> None:
         """See :class:`~chatd.wire.session.SessionActions`."""
@@ -272,16 +272,17 @@ class ConnectionHandler(GuardedProtocol):
         log.warn("{connection} of {user} is dropped, since memory is short", connection=self.id, user=self.user)
         self.transport.abortConnection()
 
-    def _write_frame(self, frame: Frame) -> None:
+    def _write_frames(self, frames: Frames) -> None:
         if self.state != self.STATE_OPEN:
             return
         if self._perMessageCompress is None:
-            self.transport.write(frame.wire)
+            self.transport.write(frames.wire)
             return
         # Autobahn holds what it sends to the limit for what it receives, and raises.
         limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
         try:
-            self.sendMessage(frame.payload, self._form.codec.binary)
+            for payload in frames.payloads:
+                self.sendMessage(payload, self._form.codec.binary)
         finally:
             self.maxMessagePayloadSize = limit
 

@@ -1,5 +1,7 @@
 """Whole WebSocket frames of the server's (RFC 6455, section 5.2): unmasked, unfragmented, made once for all readers."""
 
+from collections.abc import Sequence
+
 from chatd.wire.codec import Codec
 from chatd.wire.events import Event
 
@@ -7,13 +9,13 @@ _FIN_TEXT = b"\x81"
 _FIN_BINARY = b"\x82"
 
 
-class Frame:
-    """A message and the bytes that carry it uncompressed."""
+class Frames:
+    """Messages and the bytes that carry them uncompressed."""
 
-    __slots__ = ("payload", "wire")
+    __slots__ = ("payloads", "wire")
 
-    def __init__(self, payload: bytes, wire: bytes) -> None:
-        self.payload = payload
+    def __init__(self, payloads: Sequence[bytes], wire: bytes) -> None:
+        self.payloads = payloads
         self.wire = wire
 
     @property
@@ -31,17 +33,21 @@ class FrameForm:
         self.codec = codec
         self._first = _FIN_BINARY if codec.binary else _FIN_TEXT
 
-    def encode(self, event: Event) -> Frame:
-        """An event as a frame."""
-        return self.frame(self.codec.encode_event(event))
+    def encode(self, *events: Event) -> Frames:
+        """Each event as a frame."""
+        encode = self.codec.encode_event
+        return self.frames(*[encode(event) for event in events])
 
-    def frame(self, payload: bytes) -> Frame:
-        """The frame that carries ``payload``."""
-        length = len(payload)
-        if length < 126:
-            header = self._first + length.to_bytes(1)
-        elif length < 65536:
-            header = self._first + b"\x7e" + length.to_bytes(2)
-        else:
-            header = self._first + b"\x7f" + length.to_bytes(8)
-        return Frame(payload, header + payload)
+    def frames(self, *payloads: bytes) -> Frames:
+        """The frames that carry ``payloads``, each of which is a message."""
+        parts: list[bytes] = []
+        for payload in payloads:
+            length = len(payload)
+            if length < 126:
+                parts.append(self._first + length.to_bytes(1))
+            elif length < 65536:
+                parts.append(self._first + b"\x7e" + length.to_bytes(2))
+            else:
+                parts.append(self._first + b"\x7f" + length.to_bytes(8))
+            parts.append(payload)
+        return Frames(payloads, b"".join(parts))

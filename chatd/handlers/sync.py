@@ -1,8 +1,10 @@
 """Resuming: from whatever a client has to everything there is, without a gap and without a repeat."""
 
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -23,6 +25,9 @@ from chatd.wire.types import ConversationId, Seq
 
 READ_EVENTS = 250
 """Entries read from the log at once; one connection holds no more than two such pages in memory."""
+
+WRITE_EVENTS = 32
+"""Events written at once, before a peer is heard that does not read."""
 
 MAX_CURSORS = 4_000
 """Cursors in one ``sync``; so many fit into a message of the default size. Beyond, the server's own serve."""
@@ -170,11 +175,11 @@ class Resuming:
     ) -> list[Cursor]:
         """Send what was read; the cursors of logs that were read to their end and yet have to be read on."""
         reached = {cursor.conversation: cursor.seq for cursor in cursors}
-        for event in await self._reader.events(entries):
+        for run in _runs(await self._reader.events(entries)):
             if delivery.paused:
                 await caller.drained()
-            if delivery.read(event):
-                reached[event.conversation] = event.seq
+            if delivery.read(*run):
+                reached[run[-1].conversation] = run[-1].seq
         for unread in _unread(cursors, entries):
             del reached[unread.conversation]
         ends = (Cursor(conversation=conversation, seq=seq) for conversation, seq in reached.items())
@@ -190,6 +195,13 @@ def _start(position: Position, seq: int) -> Start:
         since=position.since,
         present=position.present,
     )
+
+
+def _runs(events: Sequence[LogEvent]) -> Iterator[list[LogEvent]]:
+    """What may be written at once: so many events of one log."""
+    for _, log in groupby(events, attrgetter("conversation")):
+        while run := list(islice(log, WRITE_EVENTS)):
+            yield run
 
 
 def _unread(cursors: Sequence[Cursor], entries: Sequence[Entry]) -> list[Cursor]:

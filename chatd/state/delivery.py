@@ -189,15 +189,19 @@ class Delivery(Generic[Frame]):
         """Whether the log is still to be read for this conversation."""
         return self._behind is not None and conversation in self._behind
 
-    def read(self, event: LogEvent) -> bool:
-        """Send an event that was read from the log; False where its conversation is no longer behind, or stale now."""
-        if not self.is_behind(event.conversation):
+    def read(self, *run: LogEvent) -> bool:
+        """Send events of one conversation, one behind the other, that were read from the log.
+
+        False, and none of them is sent, where it is no longer behind, or is stale now.
+        """
+        conversation = run[0].conversation
+        if not self.is_behind(conversation):
             return False
-        # For this connection alone, so it is encoded once anyway.
-        if self._outbox.event(self._form.encode(event)):
+        # For this connection alone, so they are encoded once anyway, and written at once.
+        if self._outbox.event(self._form.encode(*run)):
             return True
-        self._mark_stale(event.conversation)
-        self._forget(event.conversation)
+        self._mark_stale(conversation)
+        self._forget(conversation)
         return False
 
     def level(self, cursor: Cursor) -> bool:

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Sized(Protocol):
-    """An encoded frame. ``size`` is its bytes on the wire."""
+    """One encoded frame, or several that go together. ``size`` is their bytes on the wire."""
 
     @property
     def size(self) -> int: ...

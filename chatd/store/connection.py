@@ -7,10 +7,12 @@ cancelled Deferred, nothing bounds a connect, and the reactor is left to watch d
 
 import select
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg2
 from psycopg2.extensions import (
+    POLL_READ,
     TRANSACTION_STATUS_IDLE,
     TRANSACTION_STATUS_INERROR,
     TRANSACTION_STATUS_INTRANS,
@@ -24,6 +26,9 @@ from txpostgres import txpostgres
 
 from chatd.records.base import Record
 from chatd.store.failures import Lost, NotSent, SessionError, ends_session, first_line, makes_stale
+
+MOST_PIECES = 64
+"""How many pieces of an answer, of 16 KiB each, are taken before others have their turn."""
 
 _AT_REST = frozenset({TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS, TRANSACTION_STATUS_INERROR})
 
@@ -43,6 +48,26 @@ class Bounds(Record, frozen=True, kw_only=True, gc=False):
     def answer(self) -> float | None:
         """By when a statement has been answered, or never will be."""
         return None if self.statement is None else self.statement + self.grace
+
+
+class _Session(psycopg2.extensions.connection):
+    """psycopg2's connection, which takes all of an answer that has arrived at once.
+
+    libpq reads 16 KiB at a time, and a turn of the reactor for each costs more than what is read.
+    """
+
+    def poll(self) -> int:
+        state = super().poll()
+        for _ in range(MOST_PIECES):
+            if state != POLL_READ or not self.isexecuting() or not self._has_arrived():
+                break
+            state = super().poll()
+        return state
+
+    def _has_arrived(self) -> bool:
+        arrived = select.poll()
+        arrived.register(self.fileno(), select.POLLIN)
+        return bool(arrived.poll(0))
 
 
 class _Uncancelled:
@@ -68,6 +93,7 @@ class _Cursor(_Uncancelled, txpostgres.Cursor):  # type: ignore[misc]  # txpostg
 class _Wire(_Uncancelled, txpostgres.Connection):  # type: ignore[misc]  # txpostgres is untyped
     """txpostgres' connection, whose death while idle is told to ``ended`` instead of raised into the reactor."""
 
+    connectionFactory = staticmethod(partial(psycopg2.connect, connection_factory=_Session))
     cursorFactory = _Cursor
 
     def __init__(

@@ -72,41 +72,42 @@ SELECT n, seq, now() FROM numbered
 # the reader may see of a log is looked up here and now, since nothing that was found out earlier need still hold.
 # Which messages the reader has deleted for themselves is asked one by one, and only where there are any.
 ENTRIES = """
+PREPARE chatd_entries (uuid[], bigint[], text, int) AS
 WITH visible AS (
     SELECT w.conversation_id, w.n, greatest(w.seq, m.since_seq) AS low, least(c.last_seq, m.until_seq) AS high
-    FROM unnest(%(conversations)s::uuid[], %(after)s::bigint[]) WITH ORDINALITY AS w (conversation_id, seq, n)
-    JOIN chatd.members AS m ON m.conversation_id = w.conversation_id AND m.user_id = %(reader)s
+    FROM unnest($1, $2) WITH ORDINALITY AS w (conversation_id, seq, n)
+    JOIN chatd.members AS m ON m.conversation_id = w.conversation_id AND m.user_id = $3
     JOIN chatd.conversations AS c ON c.conversation_id = w.conversation_id
 ), wanted AS (
     SELECT visible.*, sum(high - low) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM visible WHERE high > low
 ), needed AS MATERIALIZED (
     SELECT wanted.*, EXISTS (SELECT FROM chatd.hidden AS h
-                             WHERE h.conversation_id = wanted.conversation_id AND h.user_id = %(reader)s) AS hides
-    FROM wanted WHERE coalesce(before, 0) < %(limit)s
+                             WHERE h.conversation_id = wanted.conversation_id AND h.user_id = $3) AS hides
+    FROM wanted WHERE coalesce(before, 0) < $4
 )
 SELECT e.* FROM needed AS w
 CROSS JOIN LATERAL (
     (SELECT m.conversation_id, m.seq, m.at, m.author, m.client_id, 'message.created' AS kind, m.sealed,
             NULL::bigint AS target_seq, m.deleted_seq IS NOT NULL AS erased,
             CASE WHEN w.hides THEN (SELECT count(*) > 0 FROM chatd.hidden AS h
-                                    WHERE h.conversation_id = m.conversation_id AND h.user_id = %(reader)s
+                                    WHERE h.conversation_id = m.conversation_id AND h.user_id = $3
                                       AND h.seq = m.seq) ELSE false END AS hidden
      FROM chatd.messages AS m
      WHERE m.conversation_id = w.conversation_id AND m.seq > w.low AND m.seq <= w.high
-     ORDER BY m.seq LIMIT %(limit)s)
+     ORDER BY m.seq LIMIT $4)
     UNION ALL
     (SELECT c.conversation_id, c.seq, c.at, c.author, c.client_id, c.kind, c.sealed, c.target_seq, c.erased,
             CASE WHEN w.hides AND c.kind = 'message.edited'
                  THEN (SELECT count(*) > 0 FROM chatd.hidden AS h
-                       WHERE h.conversation_id = c.conversation_id AND h.user_id = %(reader)s
+                       WHERE h.conversation_id = c.conversation_id AND h.user_id = $3
                          AND h.seq = c.target_seq) ELSE false END AS hidden
      FROM chatd.changes AS c
      WHERE c.conversation_id = w.conversation_id AND c.seq > w.low AND c.seq <= w.high
-     ORDER BY c.seq LIMIT %(limit)s)
-    ORDER BY seq LIMIT %(limit)s
+     ORDER BY c.seq LIMIT $4)
+    ORDER BY seq LIMIT $4
 ) AS e
-ORDER BY w.n, e.seq LIMIT %(limit)s
+ORDER BY w.n, e.seq LIMIT $4
 """
 
 # The same for the worker itself, and with each log its end and the number of its rights as of the same moment.
@@ -152,7 +153,7 @@ FROM wanted AS w JOIN chatd.messages AS m ON m.conversation_id = w.conversation_
 # statistics are old: it reads a table that it takes for small, or all of a log that it takes for short, to sort it.
 BY_INDEX = "SET enable_seqscan = off; SET enable_bitmapscan = off"
 
-PREPARED = (BY_INDEX, APPEND)
+PREPARED = (BY_INDEX, APPEND, ENTRIES)
 
 
 @implementer(ILogStore)
@@ -204,15 +205,8 @@ class PostgresLog:
         return Deferred.fromCoroutine(self._entries(reader, cursors, limit))
 
     async def _entries(self, reader: str, cursors: Sequence[Cursor], limit: int) -> list[Entry]:
-        rows = await self._pool.query(
-            ENTRIES,
-            {
-                "reader": reader,
-                "conversations": plain_array(cursor.conversation for cursor in cursors),
-                "after": plain_array(cursor.seq for cursor in cursors),
-                "limit": limit,
-            },
-        )
+        conversations, after = plain_array(one.conversation for one in cursors), plain_array(one.seq for one in cursors)
+        rows = await self._pool.query("EXECUTE chatd_entries (%s, %s, %s, %s)", (conversations, after, reader, limit))
         return [read_entry(row) for row in rows]
 
     async def tails(self, cursors: Sequence[Cursor], limit: int) -> list[Tail]:

@@ -84,10 +84,10 @@ Occurrence = TypeVar("Occurrence", bound=Event, covariant=True)
 
 
 class Form(Protocol[Encoded]):
-    """One way to write an event, for instance as a frame of one subprotocol."""
+    """One way to write events, for instance as frames of one subprotocol."""
 
-    def encode(self, event: Event) -> Encoded:
-        """The event in this form."""
+    def encode(self, *events: Event) -> Encoded:
+        """The events in this form, one behind the other."""
 
 
 class Outgoing(Generic[Occurrence]):

@@ -36,13 +36,15 @@ def parsed(wire: bytes) -> tuple[bool, int, bool, bytes]:
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65535, 65536, 100_000])
 def test_a_payload_of_any_length_is_one_whole_unmasked_frame(codec: Codec, length: int) -> None:
     payload = bytes(range(256)) * (length // 256 + 1)
-    frame = FrameForm(codec).frame(payload[:length])
-    assert parsed(frame.wire) == (True, OPCODES[codec.subprotocol], False, payload[:length])
-    assert (frame.payload, frame.size) == (payload[:length], len(frame.wire))
+    frames = FrameForm(codec).frames(payload[:length])
+    assert parsed(frames.wire) == (True, OPCODES[codec.subprotocol], False, payload[:length])
+    assert (frames.payloads, frames.size) == ((payload[:length],), len(frames.wire))
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.subprotocol)
-def test_an_event_is_a_frame_of_what_its_codec_makes_of_it(codec: Codec) -> None:
-    event = ConversationStale(conversation=new_id())
-    frame = FrameForm(codec).encode(event)
-    assert frame.payload == parsed(frame.wire)[-1] == codec.encode_event(event)
+def test_each_event_is_a_frame_of_what_its_codec_makes_of_it(codec: Codec) -> None:
+    form, events = FrameForm(codec), [ConversationStale(conversation=new_id()) for _ in range(3)]
+    one, several = form.encode(events[0]), form.encode(*events)
+    assert one.payloads == (parsed(one.wire)[-1],) == (codec.encode_event(events[0]),)
+    assert several.wire == b"".join(form.encode(event).wire for event in events)
+    assert several.payloads == tuple(map(codec.encode_event, events))

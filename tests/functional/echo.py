@@ -30,7 +30,7 @@ class EchoProtocol(GuardedProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._perMessageCompress is None:
-            self.transport.write(FORMS[isBinary].frame(payload).wire)
+            self.transport.write(FORMS[isBinary].frames(payload).wire)
         else:
             self.sendMessage(payload, isBinary)
 

@@ -10,7 +10,7 @@ from tests.kit.people import Person
 from tests.kit.server import Server
 
 
-def test_a_compressed_reply_larger_than_any_request_arrives(
+def test_compressed_a_reply_larger_than_any_request_arrives_and_so_does_all_that_was_missed(
     start_server: Callable[..., Server], person: Callable[..., Person]
 ) -> None:
     server = start_server({"limits": {"compression": True}})
@@ -22,7 +22,9 @@ def test_a_compressed_reply_larger_than_any_request_arrives(
             client.ask("message.send", client_id=f"c{number}", to="bob", text=text) for number, text in enumerate(texts)
         ]
         page = client.ask("history.get", conversation=sent[0]["conversation"], limit=100)
+        missed = client.sync()
     assert [message["text"] for message in page["messages"]] == texts
+    assert [event["text"] for event in missed if event["type"] == "message.created"] == texts
     assert "Traceback" not in server.log
 
 

@@ -229,6 +229,7 @@ class Shared(Resumption):
 def test_a_bus_that_cannot_be_trusted_makes_no_gap_and_no_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_module, "HELD_EVENTS", 3)
     monkeypatch.setattr(sync_module, "READ_EVENTS", 4)
+    monkeypatch.setattr(sync_module, "WRITE_EVENTS", 2)
     monkeypatch.setattr(sync_module, "READ_LOGS", 2)
     monkeypatch.setattr(shared_module, "EARLY_NEWS", 2)
     monkeypatch.setattr(shared_module, "LONGEST_GAP", 6)

@@ -164,7 +164,8 @@ class Sip(Connection):
 
 
 @pytest.mark.usefixtures("three")
-def test_what_was_missed_comes_as_fast_as_it_is_read(chat: Chat) -> None:
+def test_what_was_missed_comes_as_fast_as_it_is_read(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_module, "WRITE_EVENTS", 1)
     bob = Sip(chat, "bob", "phone")
     sync = bob.start("sync")
     for count in range(1, 5):
@@ -239,9 +240,11 @@ def test_what_finds_no_room_while_the_log_is_read_is_read_too(
 
 
 @pytest.mark.parametrize(("events", "logs"), [(1, 200), (2, 200), (3, 2), (500, 1), (500, 3), (2, 1)])
-def test_however_many_reads_it_takes_each_event_comes_once_and_in_order(
-    chat: Chat, monkeypatch: pytest.MonkeyPatch, events: int, logs: int
+@pytest.mark.parametrize("written", [1, 2, 32])
+def test_however_many_reads_and_writes_it_takes_each_event_comes_once_and_in_order(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch, events: int, logs: int, written: int
 ) -> None:
+    monkeypatch.setattr(sync_module, "WRITE_EVENTS", written)
     monkeypatch.setattr(sync_module, "READ_EVENTS", events)
     monkeypatch.setattr(sync_module, "READ_LOGS", logs)
     for number in range(5):

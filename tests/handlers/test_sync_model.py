@@ -215,5 +215,6 @@ class Resumption(Unruly):
 def test_whenever_its_reads_are_answered_a_sync_leaves_no_gap_and_no_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_module, "HELD_EVENTS", 3)
     monkeypatch.setattr(sync_module, "READ_EVENTS", 4)
+    monkeypatch.setattr(sync_module, "WRITE_EVENTS", 2)
     monkeypatch.setattr(sync_module, "READ_LOGS", 2)
     run_state_machine_as_test(Resumption, settings=settings(max_examples=100, stateful_step_count=4, deadline=None))

@@ -36,12 +36,11 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class Packet:
-    """What a connection carries: an event or a reply, all of one size."""
+    """What a connection carries at once: events or a reply, each of one size."""
 
-    size = PACKET_BYTES
-
-    def __init__(self, message: Any) -> None:
-        self.message = message
+    def __init__(self, *messages: Any) -> None:
+        self.messages = messages
+        self.size = PACKET_BYTES * len(messages)
 
 
 class Packets:
@@ -50,9 +49,9 @@ class Packets:
     def __init__(self) -> None:
         self.made = 0
 
-    def encode(self, event: Event) -> Packet:
+    def encode(self, *events: Event) -> Packet:
         self.made += 1
-        return Packet(event)
+        return Packet(*events)
 
 
 class Began(msgspec.Struct, frozen=True):
@@ -236,7 +235,8 @@ class Peer:
         """Take so many packets off the connection."""
         while self.transport and count:
             count -= 1
-            self._take(self.transport.popleft().message)
+            for message in self.transport.popleft().messages:
+                self._take(message)
             if not self.transport and self.outbox.paused:
                 self.outbox.resume()
 

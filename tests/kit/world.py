@@ -269,7 +269,7 @@ class Connection(Asker):
         chat.hub.attach(user, self.delivery)
 
     def _take(self, packet: Packet) -> None:
-        self.got.append(packet.message)
+        self.got += packet.messages
 
     def drained(self) -> Deferred[None]:
         drained: Deferred[None] = Deferred()

@@ -26,10 +26,11 @@ class Uneven(Packets):
         super().__init__()
         self._large = large
 
-    def encode(self, event: Event) -> Packet:
-        packet = super().encode(event)
-        if isinstance(event, LogEvent) and f"{event.conversation}{event.seq}" == self._large:
-            packet.size = 10 * PACKET_BYTES
+    def encode(self, *events: Event) -> Packet:
+        packet = super().encode(*events)
+        for event in events:
+            if isinstance(event, LogEvent) and f"{event.conversation}{event.seq}" == self._large:
+                packet.size += 9 * PACKET_BYTES
         return packet
 
 
@@ -51,7 +52,11 @@ class Connection:
             self.delivery.offer(Outgoing(event(place)))
 
     def read(self, *places: str) -> list[bool]:
+        """One by one."""
         return [self.delivery.read(event(place)) for place in places]
+
+    def read_run(self, *places: str) -> bool:
+        return self.delivery.read(*map(event, places))
 
     def sync(self, *starts: Start) -> list[str]:
         self.delivery.gather()
@@ -65,7 +70,7 @@ class Connection:
             else f"{message.conversation}{message.seq}"
             if isinstance(message, LogEvent)
             else "passing"
-            for message in (packet.message for packet in self._packets)
+            for message in (message for packet in self._packets for message in packet.messages)
         ]
         self._packets.clear()
         return taken
@@ -266,6 +271,18 @@ def test_reading_stops_for_a_conversation_that_became_stale() -> None:
     assert connection.delivery.level(cursor("a1")), "there is nothing left to read"
     connection.outbox.resume()
     assert connection.taken() == ["a1", "a!", "b!"]
+
+
+def test_a_run_is_one_write_and_is_sent_whole_or_not_at_all() -> None:
+    connection = Connection(room=3)
+    connection.sync(start("a0", 6))
+    assert connection.read_run("a1", "a2")
+    assert len(connection._packets) == 1
+    connection.outbox.pause()
+    assert [connection.read_run("a3", "a4"), connection.read_run("a5", "a6")] == [True, False]
+    connection.outbox.resume()
+    assert connection.taken() == ["a1", "a2", "a3", "a4", "a!"]
+    assert not connection.delivery.is_behind("a")
 
 
 def test_a_release_without_room_makes_its_conversation_stale() -> None:

@@ -6,6 +6,7 @@ earnest is held to the same promise in ``tests/handlers/test_sync_model.py``.
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import groupby, islice
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,7 @@ from tests.kit.unruly import AROUND, OF_PEERS, Unruly, moves
 
 HELD = 3
 READ = 4
+RUN = 2
 
 
 def sync(world: World, peer: Peer, cursors: dict[str, int], everything: bool) -> Iterator[None]:
@@ -55,12 +57,13 @@ def read_on(world: World, peer: Peer, cursors: list[Cursor]) -> Iterator[None]:
     entries = world.entries(cursors, READ)
     yield
     reached = {cursor.conversation: cursor for cursor in cursors}
-    for event in at_once(world.reader.events(entries)):
-        while peer.outbox.paused and event.seq % 2:
-            yield
-        if delivery.read(event):
-            reached[event.conversation] = Cursor(conversation=event.conversation, seq=event.seq)
-            yield
+    for name, log in groupby(at_once(world.reader.events(entries)), lambda event: event.conversation):
+        while run := list(islice(log, RUN)):
+            while peer.outbox.paused and run[0].seq % 2:
+                yield
+            if delivery.read(*run):
+                reached[name] = Cursor(conversation=name, seq=run[-1].seq)
+                yield
     full = len(entries) == READ
     unread = [c.conversation for c in cursors]
     unread = unread[unread.index(entries[-1].conversation) :] if full else []

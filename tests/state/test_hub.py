@@ -54,7 +54,7 @@ class Device:
     @property
     def got(self) -> list[int | str]:
         """Seqs, and the names of other events."""
-        messages = [packet.message for packet in self.sent]
+        messages = [message for packet in self.sent for message in packet.messages]
         return [message.seq if isinstance(message, LogEvent) else type(message).__name__ for message in messages]
 
 
@@ -155,7 +155,7 @@ def test_what_was_out_of_turn_is_dealt_with_by_whoever_has_synced_since(
 def test_one_log_out_of_turn_leaves_the_others_alone(hub: Hub, alice: Device) -> None:
     hub.receive([publication(1), publication(3), publication(1, conversation="d"), publication(2, conversation="d")])
     assert alice.got == [1, "ConversationStale", 1, 2]
-    assert alice.sent[1].message == ConversationStale(conversation="c")
+    assert alice.sent[1].messages == (ConversationStale(conversation="c"),)
 
 
 def test_a_doubtful_publication_is_believed_where_the_log_was_seen_up_to_it(hub: Hub, alice: Device) -> None:

@@ -26,7 +26,7 @@ from chatd.state.delivery import Delivery, Phase, Start
 from chatd.state.directory import Directory
 from chatd.state.outbox import Outbox
 from chatd.state.shared import SharedHub
-from chatd.wire.events import ConversationStale, LogEvent
+from chatd.wire.events import ConversationStale, Event, LogEvent
 from tests.kit.delivery import Packet, Packets
 from tests.state.test_hub import HELLO, happened
 
@@ -110,7 +110,10 @@ class Device:
         self.due |= {name: cursor + 1 for name, cursor in cursors.items()}
 
     def _take(self, packet: Packet) -> None:
-        message = packet.message
+        for message in packet.messages:
+            self._check(message)
+
+    def _check(self, message: Event) -> None:
         if isinstance(message, ConversationStale):
             self.due[message.conversation] = None
             return
@@ -306,9 +309,8 @@ class Coming(RuleBasedStateMachine):
             cursor = waiting.pop()
             entries = self._visible(user, cursor)
             yield
-            for entry in entries:
-                if delivery.read(happened(entry, HELLO)):
-                    cursor = Cursor(conversation=entry.conversation, seq=entry.seq)
+            if entries and delivery.read(*[happened(entry, HELLO) for entry in entries]):
+                cursor = Cursor(conversation=cursor.conversation, seq=entries[-1].seq)
             if delivery.is_behind(cursor.conversation) and (len(entries) == READ or not delivery.level(cursor)):
                 waiting.append(cursor)
 

@@ -82,7 +82,7 @@ class Place:
 
 
 def told(sent):
-    return [(packet.message.user, packet.message.status) for packet in sent]
+    return [(message.user, message.status) for packet in sent for message in packet.messages]
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_an_event_is_made_once_for_all_who_are_told_the_same(place):
     sent = [place.subscribe("alice")[1] for _ in range(3)]
     place.signal(seen("alice", "online", 100.0))
     at_once(place.subscriptions.tell())
-    assert len({id(packets[0].message) for packets in sent}) == 1
+    assert len({id(packets[0].messages[0]) for packets in sent}) == 1
 
 
 def test_everything_is_read_again_in_its_turn_and_not_at_once(place):

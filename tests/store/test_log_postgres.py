@@ -82,10 +82,10 @@ def id(n):
     return f"00000000-0000-8000-8000-{n:012x}"
 
 
-def entries(cursors, limit=LIMIT, *, reader="user-1"):
-    """The parameters of a page of entries behind these cursors. ``user-2`` has hidden many messages."""
-    columns = {"conversations": plain_array(cursors), "after": plain_array(cursors.values())}
-    return {"reader": reader, "limit": limit, **columns}
+def entries(cursors, *, reader="user-1"):
+    """A page of entries behind these cursors: its statement and parameters. ``user-2`` has hidden many messages."""
+    parameters = (plain_array(cursors), plain_array(cursors.values()), reader, LIMIT)
+    return "EXECUTE chatd_entries (%s, %s, %s, %s)", parameters
 
 
 def messages(low, high, *, newest=False, reader="user-1", **narrowed):
@@ -96,10 +96,10 @@ def messages(low, high, *, newest=False, reader="user-1", **narrowed):
 
 MANY = {id(n): 0 for n in range(1, 201)}
 PAGES = {
-    "the first entries": (log_store.ENTRIES, entries({id(1): 0})),
-    "entries in the middle": (log_store.ENTRIES, entries({id(1): LONG // 2, id(2): 100})),
-    "the entries of many": (log_store.ENTRIES, entries(MANY)),
-    "entries that are hidden": (log_store.ENTRIES, entries(MANY, reader="user-2")),
+    "the first entries": entries({id(1): 0}),
+    "entries in the middle": entries({id(1): LONG // 2, id(2): 100}),
+    "the entries of many": entries(MANY),
+    "entries that are hidden": entries(MANY, reader="user-2"),
     "messages that are hidden": messages(0, 2**53 - 1, reader="user-2"),
     "the newest messages": messages(0, 2**53 - 1, newest=True),
     "messages before": messages(0, LONG // 2, newest=True),
@@ -135,7 +135,10 @@ MARK = (plain_array([id(1)]), plain_array([2]), bytea_array([b"m"]))
 REACTED = {"conversation": id(1), "target": 2, "after": 0, "limit": LIMIT, "mark": b"m"}
 STATEMENTS = {
     **PAGES,
-    "tails": (log_store.TAILS, entries(MANY)),
+    "tails": (
+        log_store.TAILS,
+        {"conversations": plain_array(MANY), "after": plain_array(MANY.values()), "limit": LIMIT},
+    ),
     "append": APPEND,
     "repeats": (changes.REPEATS, (text_array("ab"), text_array("cd"))),
     "open": OPEN,

@@ -106,6 +106,8 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "messages to erase": (erasure.NAMED, STEP),
     "reactions to erase": (erasure.REACTED, STEP),
     "lock a conversation": (erasure.LOCK, (id(1),)),
+    "move the end of a log": (erasure.MOVE_END, (id(1),)),
+    "until when to erase": (erasure.UNTIL, (5.0, "user-1")),
     "conversations to index": (reindexing.CONVERSATIONS, (id(1), 500)),
     "places to index": (reindexing.TOTAL, (id(0),)),
     "messages to index": (reindexing.UNINDEXED, (id(1), 0, 200)),

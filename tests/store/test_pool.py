@@ -27,6 +27,18 @@ async def test_a_query_gives_its_rows(start_pool, shared_dsn):
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(("count", "length"), [(1, 5_000_000), (200, 500), (50_000, 100)])
+async def test_an_answer_of_any_size_comes_whole_and_others_have_their_turn(start_pool, shared_dsn, count, length):
+    """A session takes a mebibyte at most in one turn of the reactor."""
+    pool = start_pool(shared_dsn, size=2)
+    asked = "SELECT n, repeat('x', %s) FROM generate_series(1, %s) AS n"
+    large = Deferred.fromCoroutine(pool.query(asked, (length, count)))
+    assert await pool.query("SELECT 1") == [(1,)]
+    assert await large == [(n, "x" * length) for n in range(1, count + 1)]
+    assert await pool.query("SELECT 1") == [(1,)]
+
+
+@pytest_twisted.ensureDeferred
 async def test_percent_signs_stand_for_themselves_without_parameters(start_pool, shared_dsn):
     assert await start_pool(shared_dsn).query("SELECT '100%s'") == [("100%s",)]
 
