@@ -3,7 +3,7 @@
 # Twisted's LoopingCall and Service are only partly annotated.
 # mypy: allow-untyped-calls
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock
@@ -74,14 +74,14 @@ class Rhythm(Service):
 
     def stopService(self) -> Deferred[None]:
         """End, and say farewell when what is under way has ended."""
+        begun = self.running
         super().stopService()
-        return Deferred.fromCoroutine(self._end())
+        return Deferred.fromCoroutine(self._end(self._beats if begun else []))
 
-    async def _end(self) -> None:
-        for _, looping, _ in self._beats:
-            if looping.running:
-                looping.stop()
-        for _, _, under_way in self._beats:
+    async def _end(self, begun: Sequence[tuple[float, LoopingCall, DeferredLock]]) -> None:
+        for _, looping, _ in begun:
+            looping.stop()
+        for _, _, under_way in begun:
             # Never given back: whoever prompts from now on prompts in vain.
             await under_way.acquire()
         for farewell in self._farewells:
