@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from chatd.security.proxies import parse_address
 
 
+# Each connection has this asked some five times.
+@lru_cache(maxsize=8192)
 def address_group(host: str) -> str:
     """Whose sockets count together: an IPv4 address, or an IPv6 network of 64 bits, which is one subscriber's."""
     address = parse_address(host)
