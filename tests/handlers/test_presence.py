@@ -6,11 +6,12 @@ import pytest
 
 from chatd.errors import Invalid, Overloaded, Unavailable
 from chatd.handlers.presence import PersonPresence, PresenceNotice
+from chatd.records.presence import PresenceChanged
 from chatd.records.rosters import plain_roster
 from chatd.settings.model import PresenceSettings
 from chatd.state.relations import RelationsChanged, Strangers
 from tests.kit.stores import new_id
-from tests.kit.world import NOON, Chat
+from tests.kit.world import NOON, Chat, Connection
 
 SOON = 4.0
 """More than a new connection needs until it is told of."""
@@ -100,6 +101,46 @@ def test_a_connection_that_ends_at_once_is_nothing_to_anybody(chat, bob):
     chat.connect("alice").hang_up()
     chat.pass_time(OVER)
     assert (heard(bob), chat.gauges["present"]()) == ([], 1)
+
+
+class CountedWrites:
+    """Between a worker and the store of presence: how many people each statement was about."""
+
+    def __init__(self, store):
+        self._store = store
+        self.written = []
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def write(self, worker, leases):
+        self.written.append(len(leases))
+        return await self._store.write(worker, leases)
+
+
+def test_ten_thousand_who_come_and_go_at_once_are_written_in_a_few_statements_and_told_in_a_few_signals():
+    chat = Chat(presence=PresenceSettings(), reach=CountedWrites)
+    crowd = [f"user-{number}" for number in range(10_000)]
+    acquaint(chat, "bob", *crowd[:100])
+    bob = chat.connect("bob")
+    bob.ask("presence.subscribe", users=crowd[:100])
+    chat.pass_time(SOON)
+    signals = []
+    chat.exchange.listen(PresenceChanged, signals.append)
+    for change, status in ((chat.connect, "online"), (Connection.hang_up, "offline")):
+        chat.reach.written.clear()
+        signals.clear()
+        crowd = [change(one) or one for one in crowd]
+        chat.pass_time(OVER)
+        assert chat.reach.written == [2000] * 5
+        assert len(signals) < 300, "a signal is about some forty people"
+        assert sorted(heard(bob)) == sorted((f"user-{number}", status) for number in range(100))
+    at_once = [chat.connect(f"user-{number}") for number in range(1000)]
+    for one in at_once:
+        one.hang_up()
+    chat.reach.written.clear()
+    chat.pass_time(OVER)
+    assert (chat.reach.written, heard(bob), chat.failed) == ([], [], [])
 
 
 def test_who_comes_back_in_time_was_never_away(chat, bob):
