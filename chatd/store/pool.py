@@ -114,7 +114,7 @@ class Pool(Service):
         return Deferred.fromCoroutine(self._wind_down())
 
     def guard(self, admit: Admit) -> None:
-        """Have ``admit`` look at every session before anything else is done with it; call it before the start."""
+        """Have ``admit`` look at every session before anything else is done with it. Call it before the start."""
         self._admit = admit
 
     def prepare(self, statements: Sequence[str]) -> None:
@@ -167,17 +167,22 @@ class Pool(Service):
         return await self._lend(once, writes=False, retry=True)
 
     async def dedicated(
-        self, *, unbounded: bool = False, notified: Callable[[str], None] = lambda payload: None
+        self,
+        *,
+        unbounded: bool = False,
+        guarded: bool = False,
+        notified: Callable[[str], None] = lambda payload: None,
     ) -> Connection:
         """A connection beside the pool, which need not run; the caller ends it. Raises Unavailable.
 
-        ``unbounded``: its statements take as long as they take. ``notified`` is told what the session hears.
+        ``unbounded``: its statements take as long as they take. ``guarded``: it is looked at like those of the pool.
+        ``notified`` is told what the session hears.
         """
         bounds = Bounds(connect=self._bounds.connect, statement=None) if unbounded else self._bounds
         error: Exception = Unavailable()
         for attempt in range(len(self._dsns)):
             try:
-                return await self._open(attempt, bounds, notified=notified)
+                return await self._open(attempt, bounds, (), self._admit if guarded else None, notified)
             except (psycopg2.Error, SessionError) as refusal:
                 error = refusal
         raise Unavailable(retry_after_ms=RETRY_AFTER_MS) from error
@@ -264,8 +269,8 @@ class Pool(Service):
         self,
         attempt: int,
         bounds: Bounds,
-        prepare: Sequence[str] = (),
-        admit: Admit | None = None,
+        prepare: Sequence[str],
+        admit: Admit | None,
         notified: Callable[[str], None] = lambda payload: None,
     ) -> Connection:
         connection = Connection(self._reactor, bounds, notified)

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 
 from chatd.errors import Unavailable
 from chatd.store.epochs import UNKNOWN, EpochChanged, PostgresEpochs, look, new_epoch
+from chatd.store.failures import SessionError
 from chatd.store.migrate import load, migrate
 from chatd.store.pool import Pool
 from chatd.wire.types import Epoch
@@ -163,9 +164,12 @@ async def test_no_session_is_lent_that_was_not_let_in(dsn, sql):
             await pool.query("EXECUTE one")
         assert seen[:2] == [False, False]
         assert pool.occupancy.alive == 0
+        with pytest.raises(Unavailable):
+            await pool.dedicated(guarded=True)
         sql("CREATE TABLE chatd.one AS SELECT 1")
         await PostgresEpochs(pool, new_epoch).settle()
         await until(lambda: pool.occupancy.alive == 2)
         assert await pool.query("EXECUTE one") == [(1,)]
+        (await pool.dedicated(guarded=True)).end(SessionError("it was let in"))
     finally:
         await pool.stopService()
