@@ -10,12 +10,14 @@ import pytest_twisted
 from psycopg2.extensions import make_dsn, parse_dsn
 from twisted.internet import reactor
 
-from chatd.errors import Unavailable
-from chatd.store.epochs import UNKNOWN, EpochChanged, PostgresEpochs, look, new_epoch
+from chatd.errors import Overloaded, Unavailable
+from chatd.store.epochs import UNKNOWN, EpochChanged, PostgresEpochs, new_epoch
 from chatd.store.failures import SessionError
 from chatd.store.migrate import load, migrate
 from chatd.store.pool import Pool
 from chatd.wire.types import Epoch
+from chatd.workers.epoch_watch import EpochWatch
+from chatd.workers.rhythm import Rhythm
 from tests.kit.postgres import execute
 from tests.kit.until import until
 
@@ -140,34 +142,56 @@ async def test_one_that_was_never_prepared_is_a_fault_of_whoever_asks(dsn):
         await PostgresEpochs(Pool(reactor, dsn), new_epoch).settle()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_standby_has_no_say(dsn):
+    """It would be at another place than its primary, and can begin nothing."""
+    name = await (await prepared(dsn)).settle()
+    statement(dsn, "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+    in_recovery = make_dsn(dsn, options="-c search_path=public,pg_catalog")
+    with pytest.raises(Unavailable):
+        await PostgresEpochs(Pool(reactor, in_recovery), new_epoch).settle()
+    assert execute(dsn, "SELECT epoch FROM chatd.epoch") == [(name,)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_has_to_wait_for_it_too_long_asks_again(dsn):
+    await (await prepared(dsn)).settle()
+    epochs = PostgresEpochs(Pool(reactor, dsn, statement_timeout=0.2), new_epoch)
+    with closing(psycopg2.connect(dsn)) as other, other.cursor() as cursor:
+        cursor.execute("UPDATE chatd.epoch SET place = 'elsewhere'")
+        other.commit()
+        cursor.execute("SELECT FROM chatd.epoch FOR UPDATE")
+        with pytest.raises(Overloaded):
+            await epochs.settle()
+    name = await epochs.settle()
+    assert execute(dsn, "SELECT epoch FROM chatd.epoch WHERE place <> 'elsewhere'") == [(name,)]
+
+
 # -- sessions --
 
 
 @pytest_twisted.ensureDeferred
 async def test_no_session_is_lent_that_was_not_let_in(dsn, sql):
     """It is looked at before anything is prepared, which may not be there in another database."""
-    await (await prepared(dsn)).settle()
-    seen = []
-
-    async def admit(connection):
-        seen.append((await look(connection)).holds)
-        if not seen[-1]:
-            raise EpochChanged("it is of another epoch")
-
+    over = []
     pool = Pool(reactor, dsn, size=2, acquire_timeout=0.1)
-    pool.guard(admit)
-    pool.prepare(["PREPARE one AS SELECT * FROM chatd.one"])
+    await migrate(pool, load())
+    watch = EpochWatch(PostgresEpochs(pool, new_epoch), Rhythm(reactor, over.append), over.append)
+    await watch.begin()
+    [(place,)] = sql("SELECT place FROM chatd.epoch")
     sql("UPDATE chatd.epoch SET place = 'elsewhere'")
+    pool.guard(watch.admit)
+    pool.prepare(["PREPARE one AS SELECT * FROM chatd.one"])
     pool.startService()
     try:
         with pytest.raises(Unavailable):
             await pool.query("EXECUTE one")
-        assert seen[:2] == [False, False]
+        assert [type(one) for one in over] == [EpochChanged]
         assert pool.occupancy.alive == 0
         with pytest.raises(Unavailable):
             await pool.dedicated(guarded=True)
         sql("CREATE TABLE chatd.one AS SELECT 1")
-        await PostgresEpochs(pool, new_epoch).settle()
+        sql("UPDATE chatd.epoch SET place = %s", place)
         await until(lambda: pool.occupancy.alive == 2)
         assert await pool.query("EXECUTE one") == [(1,)]
         (await pool.dedicated(guarded=True)).end(SessionError("it was let in"))
