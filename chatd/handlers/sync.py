@@ -41,8 +41,8 @@ class Sync(Command, frozen=True, kw_only=True, tag="sync"):
 
     A conversation that is not among the ``cursors`` begins where this device last acknowledged, or at the start of
     its log. With ``scope`` ``named`` only the conversations among the ``cursors`` are looked at; on a WebSocket
-    that takes a ``sync`` of ``all`` before it. ``epoch`` is the one that came with the cursors, in ``hello`` or in the
-    reply to a ``sync``; where it is over, they are not used and all of them are ``reset``.
+    that takes a ``sync`` of ``all`` before it. ``epoch`` is the one that the cursors are of, as the reply to your last
+    ``sync`` told it, and not what ``hello`` tells now; where it is over, none of them is used and all are ``reset``.
     """
 
     cursors: Annotated[
@@ -60,7 +60,7 @@ class Synced(Reply, frozen=True, kw_only=True):
     Over HTTP they stand in ``events``; with ``more``, acknowledge or show their cursors and ask again. Conversations
     in ``reset`` were shown with a cursor that is none of their log, or of another epoch, or lies before you last
     joined, or are none of yours: forget what you have of them and read their history anew. ``epoch`` is the one that
-    cursors are of from now on.
+    your cursors are of from now on: keep it beside them.
     """
 
     events: list[LogEvent]

@@ -37,8 +37,8 @@ class Hello(Event, frozen=True, kw_only=True, tag="hello"):
     """The first event of a connection, and again after a fresh ``auth``.
 
     ``queue`` is the log of what is addressed to this person and to no conversation: it is synced and acknowledged
-    like any other. ``epoch`` is the one that cursors are of: keep it beside yours. ``token_expires_in_ms`` is how long
-    the connection lives unless it is given a fresh token.
+    like any other. ``epoch`` is the one that holds now; that of your cursors stood in the reply to the ``sync`` that
+    they come from. ``token_expires_in_ms`` is how long the connection lives unless it is given a fresh token.
     """
 
     session: str
