@@ -21,7 +21,7 @@ from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import ConversationStale, LogEvent
-from chatd.wire.types import ConversationId, Epoch, Seq
+from chatd.wire.types import ConversationId, EpochName, Seq
 
 READ_EVENTS = 250
 """Entries read from the log at once; one connection holds no more than two such pages in memory."""
@@ -49,7 +49,7 @@ class Sync(Command, frozen=True, kw_only=True, tag="sync"):
         dict[ConversationId, Seq],
         Meta(max_length=MAX_CURSORS, description="By conversation, the `seq` up to which you have everything."),
     ] = {}
-    epoch: Epoch | None = None
+    epoch: EpochName | None = None
     scope: Literal["all", "named"] = "all"
     limit: Annotated[PageSize, Meta(description="Over HTTP: how many events at most.")] = 100
 
@@ -66,7 +66,7 @@ class Synced(Reply, frozen=True, kw_only=True):
     events: list[LogEvent]
     more: bool
     reset: list[ConversationId]
-    epoch: Epoch
+    epoch: EpochName
 
 
 class Resuming:

@@ -5,7 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from chatd.wire.types import ConversationId, DeviceId, Epoch, Seq, UserId
+from chatd.wire.types import ConversationId, DeviceId, EpochName, Seq, UserId
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="event"):
@@ -45,7 +45,7 @@ class Hello(Event, frozen=True, kw_only=True, tag="hello"):
     user: UserId
     device: DeviceId
     queue: ConversationId
-    epoch: Epoch
+    epoch: EpochName
     limits: Limits
     ping_interval_ms: int
     token_expires_in_ms: int

@@ -78,7 +78,7 @@ Seq = Annotated[
     int,
     Meta(ge=0, le=MAX_INTEGER, description="A position in a conversation's log. The first change stands at 1."),
 ]
-Epoch = Annotated[
+EpochName = Annotated[
     str,
     Meta(
         min_length=1,

@@ -15,7 +15,7 @@ from chatd.store.epochs import UNKNOWN, EpochChanged, PostgresEpochs, new_epoch
 from chatd.store.failures import SessionError
 from chatd.store.migrate import load, migrate
 from chatd.store.pool import Pool
-from chatd.wire.types import Epoch
+from chatd.wire.types import EpochName
 from chatd.workers.epoch_watch import EpochWatch
 from chatd.workers.rhythm import Rhythm
 from tests.kit.postgres import execute
@@ -55,7 +55,7 @@ def copy(cluster, dsn):
 
 
 def test_every_name_fits_the_wire_and_is_new():
-    names = [msgspec.convert(new_epoch(), Epoch) for _ in range(100)]
+    names = [msgspec.convert(new_epoch(), EpochName) for _ in range(100)]
     assert len(set(names)) == 100
 
 
