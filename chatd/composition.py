@@ -49,10 +49,12 @@ from chatd.state.revocations import Revocations
 from chatd.state.spending import Spending
 from chatd.state.throttle import Throttle
 from chatd.store import migrate
+from chatd.store.epochs import PostgresEpochs, new_epoch
 from chatd.store.pool import Pool
 from chatd.store.stores import PREPARED, postgres_stores
 from chatd.store.writer import LogWriter
 from chatd.workers.credentials import Secrets
+from chatd.workers.epoch_watch import EpochWatch
 from chatd.workers.introspection_watch import IntrospectionWatch
 from chatd.workers.key_watch import KeyWatch
 from chatd.workers.resources import releasing, resident_memory, sockets_for_clients
@@ -92,6 +94,8 @@ def build_worker(
     )
     rhythm = Rhythm(reactor, _log_unforeseen)
     stores = postgres_stores(pool, max_waiting=limits.write_queue, failed=_log_unforeseen)
+    epoch = EpochWatch(PostgresEpochs(pool, new_epoch), rhythm, lambda change: worker.give_up(change))
+    pool.guard(epoch.admit)
     directory = Directory(stores.conversations)
     authors = Authors(stores.keys, Keyring(secrets.masters))
     reader = Reader(KINDS, authors, partial(_note_unreadable, metrics))
@@ -106,7 +110,7 @@ def build_worker(
         policy=settings.contacts.policy,
         contacts=AskedContacts(settings.contacts, reactor),
     )
-    caching = build_caching(settings, reactor, stores, authors, time.time)
+    caching = build_caching(settings, reactor, stores, authors, time.time, lambda: epoch.current)
     caching.listen(exchange)
     identity = build_identity(
         settings, secrets.issuers, secrets.configured, secrets.authorities, reactor, time.time, caching.shared
@@ -136,6 +140,7 @@ def build_worker(
             rhythm=rhythm,
             gauge=metrics.gauge,
             search=settings.search,
+            epoch=lambda: epoch.current,
         )
     )
     throttle = Throttle(settings.rates, secrets.masters.derive(b"chatd/limits/1"), reactor.seconds)
@@ -161,6 +166,7 @@ def build_worker(
         now=time.time,
         condition=lambda: worker.condition,
         features=tuple(declaration.name for declaration in router.declarations),
+        epoch=lambda: epoch.current,
         arrived=Arrivals(Sightings(stores.devices, reactor.seconds), introductions).note,
     )
     connections = ConnectionFactory(gateway)
@@ -192,6 +198,7 @@ def build_worker(
         listening=listening,
         broken=broken,
         metrics=figures,
+        begin=epoch.begin,
         watches=(identity, memory, *caching.watches),
         # Before revocations are known no token is taken, and without the server's own key nothing works.
         equipped=lambda: revocations.known and keys.sound,

@@ -51,7 +51,8 @@ class PostgresBus(Carrier):
         self._connection: Connection | None = None
 
     async def _live(self, key: AuthorKey) -> None:
-        self._connection = connection = await self._pool.dedicated(notified=self._heard)
+        # What is still to be said of one database is not for those who listen in another.
+        self._connection = connection = await self._pool.dedicated(guarded=True, notified=self._heard)
         try:
             await connection.run(f"LISTEN {CHANNEL}")
             self._bus.link(key, partial(self._carry, connection))

@@ -50,22 +50,30 @@ class Caching:
 
 
 def build_caching(
-    settings: Settings, reactor: Any, stores: Stores, authors: Authors, now: Callable[[], float]
+    settings: Settings,
+    reactor: Any,
+    stores: Stores,
+    authors: Authors,
+    now: Callable[[], float],
+    epoch: Callable[[], str],
 ) -> Caching:
-    """That of the settings' choice; ``now`` gives seconds since the epoch. Raises SettingsError."""
+    """That of the settings' choice; ``now`` gives seconds since 1970, ``epoch`` is the database's.
+
+    Raises SettingsError.
+    """
     kind = settings.cache.kind
     if kind == "off":
         return Caching(stores)
     if kind == "memory":
         memory = MemoryCache(reactor.seconds, settings.cache.memory_bytes)
         figure = "cache_bytes", "What the cache in memory takes.", lambda: float(memory.bytes)
-        return _over(memory, settings, stores, authors, now, (), (figure,))
+        return _over(memory, settings, stores, authors, now, epoch, (), (figure,))
     redis = _redis(settings, reactor)
     figures: tuple[Figure, ...] = (
         ("cache_linked", "Whether the cache has a connection to Redis.", lambda: redis.connected),
         ("cache_failures", "What Redis did not answer in time, or with nonsense.", lambda: redis.failures),
     )
-    over = _over(redis, settings, stores, authors, now, (redis,), figures)
+    over = _over(redis, settings, stores, authors, now, epoch, (redis,), figures)
     return replace(over, condition=lambda: FINE if redis.connected else AWAY)
 
 
@@ -85,6 +93,7 @@ def _over(
     stores: Stores,
     authors: Authors,
     now: Callable[[], float],
+    epoch: Callable[[], str],
     watches: Sequence[Watch],
     figures: Sequence[Figure],
 ) -> Caching:
@@ -92,7 +101,15 @@ def _over(
 
     def shelf(use: str, kind: Any, seconds: float, max_bytes: int) -> Shelf[Any]:
         made: Shelf[Any] = Shelf(
-            cache, authors, now, use=use, kind=kind, seconds=seconds, max_bytes=max_bytes, refused=_Refusals(use).note
+            cache,
+            authors,
+            now,
+            use=use,
+            kind=kind,
+            seconds=seconds,
+            max_bytes=max_bytes,
+            refused=_Refusals(use).note,
+            epoch=epoch,
         )
         shelves.setdefault(use, []).append(made)
         return made

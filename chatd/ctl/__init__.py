@@ -1,1 +1,1 @@
-"""``chatctl``, with which an operator looks after keys and the search index while chatd runs."""
+"""``chatctl``, with which an operator looks after keys, the search index and the epoch while chatd runs."""

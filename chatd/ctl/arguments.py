@@ -13,15 +13,15 @@ from chatd.settings.version import chatd_version
 
 WIDTH = 115
 ABOUT = """\
-Looks after the keys and the search index of a chatd while that runs. It needs the settings that chatd has: give it the
-same file, environment and flags.
+Looks after the keys, the search index and the epoch of a chatd while that runs. It needs the settings that chatd has:
+give it the same file, environment and flags.
 """
 OUTCOMES = """\
 Every flag of `twistd chatd --help` may be given too, before or behind the names of the command.
 
 Exit codes: 0 it was done, or all is well; 1 it was not, or something is amiss, which standard error says in one line;
 2 the command line or the settings are wrong. What was interrupted goes on where it was when it is started again.
-Documentation: docs/deploy/keys.rst and docs/deploy/search.rst beside the source.
+Documentation: keys.rst, search.rst and postgresql.rst in docs/deploy beside the source.
 """
 GENERATE = "Print a line with a new master key, to be put at the end of the master keys. It needs no settings."
 STATUS = (
@@ -40,6 +40,15 @@ SHRED = (
 REINDEX = (
     "Index the messages that were written while search was off, so that they are found too. Let chatd search first. It"
     " may be interrupted and started again at any time, and goes on while people write, edit and delete."
+)
+EPOCH_STATUS = (
+    "Show the epoch, which is what clients' cursors are of, and where the database was when it began. Exit code 1 if"
+    " the database is somewhere else by now, since it was restored, moved or promoted."
+)
+RENEW = (
+    "Begin another epoch, so that clients resynchronise instead of missing what was written since. Do this when the"
+    " database may have gone back and chatd cannot have noticed: a copy of the files was put back in place, or tables"
+    " were restored one by one. Workers that run close their connections, end, and are started again."
 )
 
 
@@ -104,6 +113,9 @@ def _parser() -> Parser:
     shred.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
     search = subject("search", "the index of messages")
     action(search, "reindex", REINDEX)
+    epoch = subject("epoch", "what clients' cursors are of")
+    action(epoch, "status", EPOCH_STATUS)
+    action(epoch, "renew", RENEW)
     return parser
 
 

@@ -12,6 +12,7 @@ from twisted.internet.task import react
 
 from chatd.ctl.arguments import parse
 from chatd.ctl.database import database
+from chatd.ctl.epoch import EpochCommands
 from chatd.ctl.keys import KeysCommands, generate
 from chatd.ctl.search import SearchCommands
 from chatd.ctl.terminal import Terminal, Trouble
@@ -19,6 +20,7 @@ from chatd.security.keyring import MasterKeyError, MasterKeys
 from chatd.settings.base import SettingsError
 from chatd.settings.model import Settings
 from chatd.settings.sources import load
+from chatd.store.epochs import PostgresEpochs, new_epoch
 
 AMISS = 1
 WRONG = 2
@@ -82,7 +84,8 @@ def _run(asked: Namespace, settings: Settings, masters: MasterKeys) -> int:
             async with database(settings, reactor) as pool:
                 keys = KeysCommands(pool, masters, terminal, reactor)
                 search = SearchCommands(pool, masters, settings.search, terminal)
-                await (keys.commands | search.commands)[asked.command](asked)
+                epoch = EpochCommands(PostgresEpochs(pool, new_epoch), terminal)
+                await (keys.commands | search.commands | epoch.commands)[asked.command](asked)
         except Trouble as trouble:
             codes.append(_say(str(trouble), AMISS))
         else:

@@ -31,7 +31,7 @@ class Gateway:
 
     ``now`` is wall-clock time in seconds, against which tokens expire; timers run on ``reactor``, whose time is
     monotonic. ``features`` are told in ``hello``. ``condition`` is how the worker is. ``revocations`` are what
-    ``verifier`` asks as well. ``throttle`` limits how much is asked for.
+    ``verifier`` asks as well. ``throttle`` limits how much is asked for. ``epoch`` is the one that is served.
     """
 
     router: Router
@@ -46,6 +46,7 @@ class Gateway:
     now: Callable[[], float]
     condition: Callable[[], Condition]
     features: tuple[str, ...]
+    epoch: Callable[[], str]
     arrived: Callable[[Claims, str], None] = _nothing
 
     async def identify(self, token: str, device: str, client: str) -> Claims:

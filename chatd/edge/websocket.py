@@ -112,6 +112,7 @@ class ConnectionFactory(WebSocketServerFactory):
             user=handler.user,
             device=handler.device,
             queue=event_queue(handler.user),
+            epoch=self.gateway.epoch(),
             limits=Limits(
                 message_bytes=settings.limits.max_message_bytes,
                 text_chars=settings.limits.max_text_chars,
@@ -175,3 +176,8 @@ class ConnectionFactory(WebSocketServerFactory):
         for handler in list(self.handlers):
             if not handler.in_flight:
                 handler.part()
+
+    def part_from_all(self) -> None:
+        """Close every connection, whatever it has under way."""
+        for handler in list(self.handlers):
+            handler.part()

@@ -86,7 +86,10 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the handlers of one worker stand on. ``now`` tells times that know their zone; ``rhythm`` is begun later."""
+    """What the handlers of one worker stand on. ``now`` tells times that know their zone; ``rhythm`` is begun later.
+
+    ``epoch`` is the one that is served.
+    """
 
     stores: Stores
     log: ILog
@@ -106,6 +109,7 @@ class Parts:
     rhythm: IRhythm
     gauge: Gauge
     search: Search
+    epoch: Callable[[], str]
 
 
 def assemble(parts: Parts) -> tuple[object, ...]:
@@ -161,7 +165,7 @@ def assemble(parts: Parts) -> tuple[object, ...]:
             large_group=parts.limits.large_group,
         ),
         PersonalSettings(parts.log, stores.reading, authors, parts.now),
-        Resuming(stores.log, stores.conversations, reader, parts.hub),
+        Resuming(stores.log, stores.conversations, reader, parts.hub, parts.epoch),
         Liveness(parts.now),
         Relationships(parts.log, stores.relations, authors, parts.bus),
         Profiles(

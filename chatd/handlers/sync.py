@@ -1,7 +1,7 @@
 """Resuming: from whatever a client has to everything there is, without a gap and without a repeat."""
 
 from collections import deque
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby, islice
 from operator import attrgetter
@@ -21,7 +21,7 @@ from chatd.state.hub import Hub
 from chatd.state.ids import event_queue
 from chatd.wire.commands import Command, Reply, Route, command
 from chatd.wire.events import ConversationStale, LogEvent
-from chatd.wire.types import ConversationId, Seq
+from chatd.wire.types import ConversationId, EpochName, Seq
 
 READ_EVENTS = 250
 """Entries read from the log at once; one connection holds no more than two such pages in memory."""
@@ -41,13 +41,15 @@ class Sync(Command, frozen=True, kw_only=True, tag="sync"):
 
     A conversation that is not among the ``cursors`` begins where this device last acknowledged, or at the start of
     its log. With ``scope`` ``named`` only the conversations among the ``cursors`` are looked at; on a WebSocket
-    that takes a ``sync`` of ``all`` before it.
+    that takes a ``sync`` of ``all`` before it. ``epoch`` is the one that the cursors are of, as the reply to your last
+    ``sync`` told it, and not what ``hello`` tells now; where it is over, none of them is used and all are ``reset``.
     """
 
     cursors: Annotated[
         dict[ConversationId, Seq],
         Meta(max_length=MAX_CURSORS, description="By conversation, the `seq` up to which you have everything."),
     ] = {}
+    epoch: EpochName | None = None
     scope: Literal["all", "named"] = "all"
     limit: Annotated[PageSize, Meta(description="Over HTTP: how many events at most.")] = 100
 
@@ -56,23 +58,33 @@ class Synced(Reply, frozen=True, kw_only=True):
     """Over WebSocket the missed events have been delivered before this, and what follows is live.
 
     Over HTTP they stand in ``events``; with ``more``, acknowledge or show their cursors and ask again. Conversations
-    in ``reset`` were shown with a cursor that is none of their log, or lies before you last joined, or are none of
-    yours: forget what you have of them and read their history anew.
+    in ``reset`` were shown with a cursor that is none of their log, or of another epoch, or lies before you last
+    joined, or are none of yours: forget what you have of them and read their history anew. ``epoch`` is the one that
+    your cursors are of from now on: keep it beside them.
     """
 
     events: list[LogEvent]
     more: bool
     reset: list[ConversationId]
+    epoch: EpochName
 
 
 class Resuming:
-    """The command ``sync``."""
+    """The command ``sync``. ``epoch`` is the one that is served."""
 
-    def __init__(self, log: ILogStore, conversations: IConversationStore, reader: Reader, hub: Hub) -> None:
+    def __init__(
+        self,
+        log: ILogStore,
+        conversations: IConversationStore,
+        reader: Reader,
+        hub: Hub,
+        epoch: Callable[[], str],
+    ) -> None:
         self._log = log
         self._conversations = conversations
         self._reader = reader
         self._hub = hub
+        self._epoch = epoch
 
     @command(
         Sync,
@@ -101,25 +113,35 @@ class Resuming:
         # Each of them holds at least one event, so no more than these come into the page.
         entries = await self._log.entries(caller.user, behind[: sync.limit + 1], sync.limit + 1) if behind else []
         events = await self._reader.events(entries[: sync.limit])
-        return Synced(events=events, more=len(entries) > sync.limit, reset=reset)
+        return Synced(events=events, more=len(entries) > sync.limit, reset=reset, epoch=self._epoch())
 
     async def _starts(self, caller: Caller, sync: Sync) -> tuple[list[Start], list[str]]:
         positions = await self._conversations.positions(caller.user, caller.device)
         own = {position.conversation for position in positions}
-        if sync.cursors.get(queue := event_queue(caller.user)) == 0:
+        cursors = self._cursors(sync)
+        if cursors.get(queue := event_queue(caller.user)) == 0:
             # It comes into being with the first thing in it; until then this is where it stands.
             own.add(queue)
-        reset = [conversation for conversation in sync.cursors if conversation not in own]
+        reset = [
+            conversation for conversation in sync.cursors if conversation not in own or conversation not in cursors
+        ]
         if sync.scope == "named":
             positions = [position for position in positions if position.conversation in sync.cursors]
         starts = []
         for position in positions:
-            seq = sync.cursors.get(position.conversation, position.acknowledged or 0)
-            shown = seq if position.conversation in sync.cursors else 0
+            seq = cursors.get(position.conversation, position.acknowledged or 0)
+            shown = seq if position.conversation in cursors else 0
             if seq > position.last_seq or 0 < shown < position.since:
                 reset.append(position.conversation)
             starts.append(_start(position, min(max(seq, position.since), position.last_seq)))
         return starts, reset
+
+    def _cursors(self, sync: Sync) -> Mapping[str, int]:
+        """Those that mean something. Of another epoch none does: at the same seq may stand something else by now.
+
+        What was acknowledged went back with the logs, and is a cursor of theirs.
+        """
+        return sync.cursors if sync.epoch is None or sync.epoch == self._epoch() else {}
 
     async def _stream(self, caller: Caller, delivery: Delivery[Any], sync: Sync) -> Synced:
         """Hold what arrives, read the log, release what was held."""
@@ -139,7 +161,7 @@ class Resuming:
         finally:
             if not done:
                 self._hub.interrupt(delivery)
-        return Synced(events=[], more=False, reset=reset)
+        return Synced(events=[], more=False, reset=reset, epoch=self._epoch())
 
     async def _catch_up(self, caller: Caller, delivery: Delivery[Any], behind: list[Cursor]) -> None:
         waiting = deque(behind)

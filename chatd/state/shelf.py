@@ -49,8 +49,9 @@ class Found(Record, Generic[Value], frozen=True, kw_only=True, gc=False):
 class Shelf(Generic[Value]):
     """Values of ``kind`` for one ``use``, each believed for ``seconds`` by ``now``, which tells the time of day.
 
-    A value of more than ``max_bytes`` is not kept. ``refused`` is told of each that is not ours. Nothing here fails:
-    where the cache or the key is not to be had, nothing is found.
+    What was put in another ``epoch`` of the database is of another version. A value of more than ``max_bytes`` is not
+    kept. ``refused`` is told of each that is not ours. Nothing here fails: where the cache or the key is not to be had,
+    nothing is found.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Shelf(Generic[Value]):
         seconds: float,
         max_bytes: int,
         refused: Callable[[str], None],
+        epoch: Callable[[], str] = lambda: "",
     ) -> None:
         self._cache = cache
         self._authors = authors
@@ -73,6 +75,7 @@ class Shelf(Generic[Value]):
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._refused = refused
+        self._epoch = epoch
         self._server: AuthorKey | None = None
         self._keys: dict[int, AuthorKey] = {}
         self._forgotten: OrderedDict[str, float] = OrderedDict()
@@ -86,6 +89,7 @@ class Shelf(Generic[Value]):
         server = self._server or await self._prepare()
         if server is None:
             return {}
+        version = f"{self._epoch()} {version}"
         found: dict[str, Found[Value]] = {}
         kept = await self._cache.get([self._name(server, name) for name in names])
         for name, value in zip(names, kept, strict=True):
@@ -101,6 +105,7 @@ class Shelf(Generic[Value]):
         server = self._server
         if server is None:
             return
+        version = f"{self._epoch()} {version}"
         left = self._seconds - (self.now() - as_of)
         for name, value in values.items():
             encoded = msgspec.msgpack.encode(value)

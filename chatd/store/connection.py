@@ -6,7 +6,7 @@ cancelled Deferred, nothing bounds a connect, and the reactor is left to watch d
 """
 
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -166,8 +166,8 @@ class Connection:
     def in_transaction(self) -> bool:
         return bool(self._wire.get_transaction_status() != TRANSACTION_STATUS_IDLE)
 
-    async def open(self, dsn: str, prepare: Sequence[str] = ()) -> None:
-        """Connect, set the session up and run the statements of ``prepare``; only once for each object.
+    async def open(self, dsn: str, prepare: Sequence[str] = (), admit: "Admit | None" = None) -> None:
+        """Connect, set the session up, ask ``admit`` and run the statements of ``prepare``; once for each object.
 
         Raises psycopg2's error or `SessionError`; the connection has ended then. Host names are looked up by libpq,
         which blocks: give addresses, or a resolver that is near.
@@ -179,6 +179,8 @@ class Connection:
             await self._answered(self._wire.connect(dsn), Lost)
             self._readable.register(self._wire.fileno(), select.POLLIN)
             await self.run(session_settings(self._bounds))
+            if admit is not None:
+                await admit(self)
             await self.prepare(prepare)
             ready = True
         finally:
@@ -270,6 +272,10 @@ class Connection:
         if session is None or session.closed or ends_session(error):
             return True
         return session.get_transaction_status() not in _AT_REST
+
+
+Admit = Callable[[Connection], Awaitable[None]]
+"""Looks at a session before it is used; raises psycopg2's error or `SessionError` where that is not to be."""
 
 
 def _pass_on(answer: Any, heard: Deferred[Any]) -> None:

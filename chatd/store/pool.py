@@ -25,7 +25,7 @@ from twisted.logger import Logger
 
 from chatd.errors import Overloaded, ServerError, Unavailable
 from chatd.records.base import Record
-from chatd.store.connection import Bounds, Connection, complete_dsns
+from chatd.store.connection import Admit, Bounds, Connection, complete_dsns
 from chatd.store.failures import RETRY_AFTER_MS, LetGo, NotSent, SessionError, is_repeatable, told
 from chatd.store.line import Line
 from chatd.store.slot import Slot
@@ -79,6 +79,7 @@ class Pool(Service):
         self._drain_timeout = statement_timeout + grace
         self._random = random
         self._statements: list[str] = []
+        self._admit: Admit | None = None
         self._slots = [Slot(reactor, self._connect, self._joined, self._left, random) for _ in range(size)]
         self._alive: set[Connection] = set()
         self._idle: list[Connection] = []  # the last one used is the next one taken: it is the warmest
@@ -111,6 +112,10 @@ class Pool(Service):
         """Take nothing new, finish what was taken, close; at the latest after one statement's time."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted does not annotate it
         return Deferred.fromCoroutine(self._wind_down())
+
+    def guard(self, admit: Admit) -> None:
+        """Have ``admit`` look at every session before anything else is done with it. Call it before the start."""
+        self._admit = admit
 
     def prepare(self, statements: Sequence[str]) -> None:
         """Have every session, present and future, run these once before anything else: PREPAREs, mostly.
@@ -162,17 +167,22 @@ class Pool(Service):
         return await self._lend(once, writes=False, retry=True)
 
     async def dedicated(
-        self, *, unbounded: bool = False, notified: Callable[[str], None] = lambda payload: None
+        self,
+        *,
+        unbounded: bool = False,
+        guarded: bool = False,
+        notified: Callable[[str], None] = lambda payload: None,
     ) -> Connection:
         """A connection beside the pool, which need not run; the caller ends it. Raises Unavailable.
 
-        ``unbounded``: its statements take as long as they take. ``notified`` is told what the session hears.
+        ``unbounded``: its statements take as long as they take. ``guarded``: it is looked at like those of the pool.
+        ``notified`` is told what the session hears.
         """
         bounds = Bounds(connect=self._bounds.connect, statement=None) if unbounded else self._bounds
         error: Exception = Unavailable()
         for attempt in range(len(self._dsns)):
             try:
-                return await self._open(attempt, bounds, (), notified)
+                return await self._open(attempt, bounds, (), self._admit if guarded else None, notified)
             except (psycopg2.Error, SessionError) as refusal:
                 error = refusal
         raise Unavailable(retry_after_ms=RETRY_AFTER_MS) from error
@@ -253,17 +263,18 @@ class Pool(Service):
         self._release(connection)
 
     async def _connect(self, attempt: int) -> Connection:
-        return await self._open(attempt, self._bounds, self._statements)
+        return await self._open(attempt, self._bounds, self._statements, self._admit)
 
     async def _open(
         self,
         attempt: int,
         bounds: Bounds,
         prepare: Sequence[str],
+        admit: Admit | None,
         notified: Callable[[str], None] = lambda payload: None,
     ) -> Connection:
         connection = Connection(self._reactor, bounds, notified)
-        await connection.open(self._dsns[attempt % len(self._dsns)], prepare)
+        await connection.open(self._dsns[attempt % len(self._dsns)], prepare, admit)
         return connection
 
     def _joined(self, connection: Connection) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from chatd.wire.types import ConversationId, DeviceId, Seq, UserId
+from chatd.wire.types import ConversationId, DeviceId, EpochName, Seq, UserId
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="event"):
@@ -37,13 +37,15 @@ class Hello(Event, frozen=True, kw_only=True, tag="hello"):
     """The first event of a connection, and again after a fresh ``auth``.
 
     ``queue`` is the log of what is addressed to this person and to no conversation: it is synced and acknowledged
-    like any other. ``token_expires_in_ms`` is how long the connection lives unless it is given a fresh token.
+    like any other. ``epoch`` is the one that holds now; that of your cursors stood in the reply to the ``sync`` that
+    they come from. ``token_expires_in_ms`` is how long the connection lives unless it is given a fresh token.
     """
 
     session: str
     user: UserId
     device: DeviceId
     queue: ConversationId
+    epoch: EpochName
     limits: Limits
     ping_interval_ms: int
     token_expires_in_ms: int

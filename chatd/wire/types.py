@@ -78,6 +78,17 @@ Seq = Annotated[
     int,
     Meta(ge=0, le=MAX_INTEGER, description="A position in a conversation's log. The first change stands at 1."),
 ]
+EpochName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=_VISIBLE,
+        description="Names a time in which logs only grow, and so what cursors are of: once a backup was restored "
+        "there is another one, and cursors of this one mean nothing.",
+        examples=["q3Zk0pXvT1m9-uYc"],
+    ),
+]
 Place = Annotated[
     int, Meta(ge=1, le=MAX_INTEGER, description="Where a message stands in its conversation's log.", examples=[1])
 ]

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chatd.settings.base import SettingsError
+from chatd.store.epochs import EpochChanged
 from chatd.store.migrate import MigrationError
 from chatd.workers.postgres_binaries import EmbeddedPostgresError
 
@@ -21,7 +22,7 @@ log = Logger()
 
 def log_ending(error: BaseException) -> str:
     """Something that no retry mends: log it, and give it in one line. What is no known cause is logged as a defect."""
-    if isinstance(error, EmbeddedPostgresError | MigrationError | CannotListenError | SettingsError):
+    if isinstance(error, EmbeddedPostgresError | MigrationError | EpochChanged | CannotListenError | SettingsError):
         reason = str(error)
     else:
         log.failure("a defect of chatd", Failure(error))

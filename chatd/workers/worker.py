@@ -3,7 +3,7 @@
 # Autobahn's and Twisted's classes are only partly annotated.
 # mypy: allow-untyped-calls
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,15 +26,22 @@ RETRY_SECONDS = 2.0
 POLL_SECONDS = 0.05
 ARRIVAL_SECONDS = 0.5
 """What a client that has just connected gets to say what it wants, when a worker is told to end."""
+PARTING_SECONDS = 1.0
+"""What is under way gets to be answered in, when a worker may not go on."""
+
+
+async def _nothing() -> None:
+    """Where there is nothing to be done first."""
 
 
 class Worker(Service):
     """Serves on ``endpoints`` from the database behind ``pool``; ``rhythm`` beats while that runs.
 
-    ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others; ``watches`` begin once
-    the database is there, and ``equipped`` is whether what is needed has been read from it. ``dependencies`` tells how
-    what is needed is. ``listening`` is told once clients find it there. ``broken`` is told why this worker cannot go
-    on: a port that is taken, a database that this version may not touch.
+    ``metrics`` says where else to listen, and with what; ``bus`` links this worker to others. ``begin`` follows the
+    migrations, and comes again with them while it raises a ServerError; ``watches`` begin once the database is there,
+    and ``equipped`` is whether what is needed has been read from it. ``dependencies`` tells how what is needed is.
+    ``listening`` is told once clients find it there. ``broken`` is told why this worker cannot go on: a port that is
+    taken, a database that this version may not touch.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Worker(Service):
         listening: Callable[[], None],
         broken: Callable[[BaseException], None],
         metrics: tuple[IStreamServerEndpoint, IProtocolFactory] | None = None,
+        begin: Callable[[], Awaitable[None]] = _nothing,
         watches: Sequence[Watch] = (),
         equipped: Callable[[], bool] = lambda: True,
         dependencies: Callable[[], Mapping[str, Dependency | None]] = dict,
@@ -68,12 +76,14 @@ class Worker(Service):
         self._listening = listening
         self._broken = broken
         self._metrics = metrics
+        self._begin = begin
         self._watches = watches
         self._equipped = equipped
         self._dependencies = dependencies
         self._rhythm = rhythm or Service()
         self._bus = bus
         self._ports: list[IListeningPort] = []
+        self._giving_up = False
 
     @property
     def ready(self) -> bool:
@@ -90,6 +100,12 @@ class Worker(Service):
         super().startService()
         for beginning in (self._listen(), self._prepare()):
             Deferred.fromCoroutine(beginning).addErrback(self._fail)
+
+    def give_up(self, error: BaseException) -> None:
+        """What this worker knows no longer holds: end, and have clients wait for no more than what is nearly done."""
+        if self.running:
+            self._giving_up = True
+            self._broken(error)
 
     def _fail(self, failure: Failure) -> None:
         if self.running and failure.value is not None:
@@ -109,6 +125,7 @@ class Worker(Service):
         while self.running:
             try:
                 await migrate(self._pool, self._migrations)
+                await self._begin()
             except ServerError as error:
                 log.warn("the database is not to be had yet: {detail}", detail=error.detail)
                 await deferLater(self._reactor, RETRY_SECONDS)
@@ -137,10 +154,13 @@ class Worker(Service):
             await deferLater(self._reactor, POLL_SECONDS)
         for edge in (self._connections, self._site):
             edge.go_away()
-        deadline = self._reactor.seconds() + self._drain
+        deadline = self._reactor.seconds() + (min(PARTING_SECONDS, self._drain) if self._giving_up else self._drain)
         while self._occupied and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, POLL_SECONDS)
             self._connections.part_from_the_answered()
+        if self._giving_up and self._connections.handlers:
+            self._connections.part_from_all()
+            await deferLater(self._reactor, POLL_SECONDS)
         self._connections.stopFactory()
         for watch in self._watches:
             watch.stop()

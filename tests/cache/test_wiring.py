@@ -32,7 +32,9 @@ STORES = memory_stores(MemoryDatabase(lambda: NOON))
 def built(clock: Any = None, **settings: Any) -> Caching:
     clock = clock or Clock()
     authors = Authors(STORES.keys, Keyring(MASTERS))
-    return build_caching(Settings(**settings), clock, STORES, authors, lambda: 1e9 + clock.seconds())
+    return build_caching(
+        Settings(**settings), clock, STORES, authors, lambda: 1e9 + clock.seconds(), lambda: "an-epoch"
+    )
 
 
 def figures(caching: Caching) -> dict[str, float]:

@@ -8,6 +8,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from chatd.store.epochs import PostgresEpochs, new_epoch
+from chatd.store.memory.epochs import MemoryEpochs
 from chatd.store.pool import Pool
 from tests.kit.postgres import Cluster
 from tests.kit.stores import Stores, memory_stores, migrated, postgres_stores
@@ -42,3 +44,11 @@ def stores(request: pytest.FixtureRequest, unforeseen: list[BaseException]) -> S
     if request.param == "memory":
         return memory_stores(lambda: datetime.now(UTC))
     return postgres_stores(request.getfixturevalue("pool"), unforeseen.append)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def epochs(request: pytest.FixtureRequest) -> MemoryEpochs | PostgresEpochs:
+    """The epoch of a database."""
+    if request.param == "memory":
+        return MemoryEpochs(lambda: datetime.now(UTC), new_epoch)
+    return PostgresEpochs(request.getfixturevalue("pool"), new_epoch)

@@ -3,6 +3,7 @@
 from zope.interface.verify import verifyObject
 
 from chatd.interfaces.conversations import IAnnouncementStore, IConversationStore, IGroupStore, IReadingStore
+from chatd.interfaces.epochs import IEpochs
 from chatd.interfaces.keys import IKeyCare, IKeyStore
 from chatd.interfaces.log import ILog, ILogStore
 from chatd.interfaces.messages import ISearchStore
@@ -20,6 +21,10 @@ def test_the_stores_are_what_they_say_they_are(stores):
     assert verifyObject(IAnnouncementStore, stores.announcements)
     assert verifyObject(IPresenceStore, stores.presence)
     assert verifyObject(ISearchStore, stores.search)
+
+
+def test_the_epochs_are_what_they_say_they_are(epochs):
+    assert verifyObject(IEpochs, epochs)
 
 
 def test_the_log_writer_is_a_log(stores):

@@ -35,7 +35,7 @@ EVENTS = [
     MessageCreated(**PLACE, message_id=f"{CONVERSATION}.1", sender="alice", unreadable=True),
     ConversationCreated(**PLACE, by="alice", created=CONVERSATION, kind="direct", members=["alice", "bob"]),
 ]
-SYNCED = Synced(events=EVENTS, more=False, reset=[CONVERSATION])
+SYNCED = Synced(events=EVENTS, more=False, reset=[CONVERSATION], epoch="an-epoch")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 each_command = pytest.mark.parametrize("declaration", DECLARATIONS, ids=lambda declaration: declaration.name)

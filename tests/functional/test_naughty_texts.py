@@ -33,7 +33,7 @@ NAMES = {
 }
 """Fields that name somebody or something, and hold no text of their own."""
 
-ASKING = {"query", "cursor", "emoji", "after"}
+ASKING = {"query", "cursor", "emoji", "after", "epoch"}
 """Fields that are asked with, or that take no text but certain ones."""
 
 PICTURES = {"picture", "avatar_url"}

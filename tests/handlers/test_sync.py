@@ -20,6 +20,7 @@ from tests.kit.world import Asker, Chat, Connection
 
 OURS = direct("alice", "bob")
 THEIRS = direct("bob", "carol")
+NOTHING = Synced(events=[], more=False, reset=[], epoch="an-epoch")
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_what_happened_waits_for_a_person_who_was_never_connected(bob: Asker) ->
 
 
 def test_where_nothing_happened_there_is_nothing(bob: Asker) -> None:
-    assert bob.ask("sync") == Synced(events=[], more=False, reset=[])
+    assert bob.ask("sync") == NOTHING
 
 
 @pytest.mark.usefixtures("three")
@@ -121,7 +122,7 @@ def test_on_a_connection_nothing_is_delivered_before_the_first_sync(chat: Chat, 
 @pytest.mark.usefixtures("three")
 def test_what_was_missed_is_delivered_before_the_reply_and_then_what_happens(chat: Chat, alice: Asker) -> None:
     bob = chat.connect("bob", synced=False)
-    assert bob.ask("sync", limit=1) == Synced(events=[], more=False, reset=[])
+    assert bob.ask("sync", limit=1) == NOTHING
     assert sorted(bob.places) == sorted(all_of(bob))
     alice.send("d", to="bob")
     assert bob.places[-1] == (OURS, 4)

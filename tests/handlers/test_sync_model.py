@@ -124,7 +124,9 @@ class Resumption(Unruly):
     def prepare(self) -> None:
         self.stores = {device: SlowStore(self.world) for device in self.devices}
         self.routers = {
-            device: Router([Resuming(store, store, self.world.reader, self.world.hub_of(device))], _unheard)
+            device: Router(
+                [Resuming(store, store, self.world.reader, self.world.hub_of(device), lambda: "an-epoch")], _unheard
+            )
             for device, store in self.stores.items()
         }
 

@@ -105,6 +105,7 @@ class Worker:
                     search=Search(),
                     gauge=lambda name, help, value: None,
                     now=lambda: datetime.now(UTC),
+                    epoch=lambda: "an-epoch",
                 )
             ),
             lambda command, error, caller: failed.append(error),

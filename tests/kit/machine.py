@@ -64,6 +64,7 @@ class Device:
 
     user: str
     name: str
+    epoch: str | None = None
     connection: Connection | None = None
     got: dict[str, list[Any]] = field(default_factory=dict)
     acknowledged: dict[str, int] = field(default_factory=dict)
@@ -180,7 +181,8 @@ class Machine:
                 reached = device.acknowledged.get(conversation, 0)
                 device.got[conversation] = [event for event in events if event.seq <= reached]
         cursors = {} if acknowledged else device.cursors
-        reply = self.ask(device.connection, "sync", cursors=cursors)
+        reply = self.ask(device.connection, "sync", cursors=cursors, epoch=device.epoch)
+        device.epoch = reply.epoch
         self._check_reset(device, cursors, reply.reset)
         self.look()
 
@@ -197,7 +199,8 @@ class Machine:
         asker, more = self.chat.http(device.user, device.name), True
         while more:
             cursors = device.cursors
-            page = self.ask(asker, "sync", cursors=cursors, limit=limit)
+            page = self.ask(asker, "sync", cursors=cursors, epoch=device.epoch, limit=limit)
+            device.epoch = page.epoch
             assert len(page.events) <= limit
             assert page.events or not page.more
             self._check_reset(device, cursors, page.reset)

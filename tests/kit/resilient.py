@@ -116,6 +116,7 @@ class Reader:
         self._client = client
         self.events: dict[str, list[Message]] = {}
         self.stale = 0
+        self._epoch: str | None = None
 
     @property
     def queue(self) -> str:
@@ -126,10 +127,11 @@ class Reader:
         """Get what was missed since the last event; what a sync brought that failed is not asked for again."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            reply = self._client.ask("sync", cursors=self.cursors)
+            reply = self._client.ask("sync", cursors=self.cursors, epoch=self._epoch)
             for event in self._client.read_events():
                 self._take(event)
             if reply["type"] == "ok":
+                self._epoch = reply["epoch"]
                 return
             assert time.monotonic() < deadline, f"{reply} again and again"
             _pause(reply["error"])

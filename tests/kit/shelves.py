@@ -48,7 +48,9 @@ class Shelves:
         self.masters = masters
         self.refused: list[str] = []
 
-    def make(self, kind: Any = str, *, use: str = "texts", seconds: float = 60.0, ahead: float = 0.0) -> Shelf[Any]:
+    def make(
+        self, kind: Any = str, *, use: str = "texts", seconds: float = 60.0, ahead: float = 0.0, epoch: str = ""
+    ) -> Shelf[Any]:
         """One of a worker whose clock is so many seconds ahead."""
         return Shelf(
             self.cache,
@@ -59,4 +61,5 @@ class Shelves:
             seconds=seconds,
             max_bytes=1000,
             refused=self.refused.append,
+            epoch=lambda: epoch,
         )

@@ -126,6 +126,7 @@ class World:
             now=self.clock.seconds,
             condition=lambda: condition(self.ready, self.dependencies),
             features=(),
+            epoch=lambda: "an-epoch",
         )
         self.site: ChatSite = build_site(gateway, self.websockets)
 

@@ -126,6 +126,7 @@ class Chat:
         **limits: Any,
     ) -> None:
         self.now = NOON
+        self.epoch = "an-epoch"
         self.clock = beside.clock if beside else Clock()
         seconds = count()
         self.database = (
@@ -184,6 +185,7 @@ class Chat:
                     rhythm=self.rhythm,
                     gauge=lambda name, help, value: self.gauges.update({name: value}),
                     search=search or Search(),
+                    epoch=lambda: self.epoch,
                 )
             ),
             lambda command, error, caller: self.failed.append((command, error)),

@@ -56,6 +56,16 @@ def test_another_installation_finds_nothing_under_its_own_keys(shelves):
     assert get(theirs.make(), "alice") == {}
 
 
+def test_what_was_put_before_a_backup_was_restored_is_not_found_afterwards(shelves):
+    before, after = shelves.make(epoch="before"), shelves.make(epoch="after")
+    put(before, "3 noon", alice="hello")
+    assert get(before, "alice", version="3 noon") == {"alice": "hello"}
+    assert get(after, "alice", version="3 noon") == {}
+    put(after, "3 noon", alice="good evening")
+    assert get(before, "alice", version="3 noon") == {}
+    assert shelves.refused == []
+
+
 def test_a_version_is_found_only_by_who_asks_for_it(shelves):
     shelf = shelves.make()
     put(shelf, "1", alice="old")

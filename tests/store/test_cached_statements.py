@@ -27,7 +27,8 @@ class Counted:
     def __init__(self, pool: Pool, run: list[str], **settings: Any) -> None:
         stores = postgres_stores(pool, lambda error: None)
         authors = Authors(stores.keys, Keyring(MASTERS))
-        caching = build_caching(Settings(cache=Cache(**settings)), reactor, stores, authors, reactor.seconds)
+        cache = Settings(cache=Cache(**settings))
+        caching = build_caching(cache, reactor, stores, authors, reactor.seconds, lambda: "an-epoch")
         self.chat = Chat(stores=caching.stores)
         caching.listen(self.chat.exchange)
         self._run = run

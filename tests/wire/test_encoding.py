@@ -57,7 +57,7 @@ def test_both_subprotocols_say_the_same() -> None:
         conversation=CONVERSATION, seq=1, time=NOON, message_id=f"{CONVERSATION}.1", sender="bob", text="\u2028😀"
     )
     replies = [
-        Synced(events=[event], more=False, reset=[CONVERSATION]),
+        Synced(events=[event], more=False, reset=[CONVERSATION], epoch="an-epoch"),
         Sent(message_id=event.message_id, conversation=CONVERSATION, seq=1, time=NOON),
         ConversationPage(conversations=[], next=None),
         ConversationPage(
@@ -91,7 +91,7 @@ def test_the_events_in_a_reply_are_told_whole(codec: Codec) -> None:
     event = MessageCreated(
         conversation=CONVERSATION, seq=1, time=NOON, message_id=f"{CONVERSATION}.1", sender="bob", text="hello"
     )
-    got = read(codec, codec.encode_reply(1, Synced(events=[event], more=False, reset=[])))
+    got = read(codec, codec.encode_reply(1, Synced(events=[event], more=False, reset=[], epoch="an-epoch")))
     assert got["events"] == [read(codec, codec.encode_event(event))]
     assert got["events"][0]["text"] == "hello"
 

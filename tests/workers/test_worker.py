@@ -13,7 +13,7 @@ from chatd.edge.websocket import ConnectionFactory
 from chatd.errors import Unavailable
 from chatd.store.migrate import MigrationError
 from chatd.wire.commands import Done
-from chatd.workers.worker import ARRIVAL_SECONDS, RETRY_SECONDS, Worker
+from chatd.workers.worker import ARRIVAL_SECONDS, PARTING_SECONDS, RETRY_SECONDS, Worker
 from tests.kit.at_once import Watch
 from tests.kit.visitor import WaitingRouter, World, request
 
@@ -147,6 +147,7 @@ class Life:
         self.metrics = Endpoint(self.happened, "the port of the metrics")
         self.listening: list[object] = []
         self.broken: list[BaseException] = []
+        self.beginning: list[BaseException | None] = []
         self.rhythm = Beating(self.happened)
         self.connections = ConnectionFactory(self.world.site.gateway)
         self.worker = Worker(
@@ -161,9 +162,16 @@ class Life:
             listening=lambda: self.listening.append(self.endpoint),
             broken=self.broken.append,
             metrics=(self.metrics, "figures") if metrics else None,
+            begin=self._begin,
             rhythm=self.rhythm if rhythm else None,
             bus=Bus(self.happened) if bus else None,
         )
+
+    async def _begin(self) -> None:
+        """What is to be done first, which goes wrong as often as there are errors in ``beginning``."""
+        assert not self.pool.running
+        if self.beginning and (error := self.beginning.pop(0)) is not None:
+            raise error
 
     def stop(self) -> Watch:
         return Watch(self.worker.stopService())
@@ -210,6 +218,15 @@ def test_it_tries_again_while_the_database_is_away(life: Life) -> None:
     assert life.worker.ready
     life.clock.advance(10 * RETRY_SECONDS)
     assert (life.pool.asked, life.broken) == (7, [])
+
+
+def test_what_is_to_be_done_first_is_tried_again_too(life: Life) -> None:
+    life.beginning += [Unavailable(), Unavailable()]
+    life.worker.startService()
+    for tries in (1, 2):
+        assert (life.pool.asked, life.worker.ready) == (tries, False)
+        life.clock.advance(RETRY_SECONDS)
+    assert (life.worker.ready, life.beginning, life.broken) == (True, [], [])
 
 
 def test_a_database_that_it_may_not_touch_is_told_and_not_tried_again(life: Life) -> None:
@@ -323,6 +340,28 @@ def test_what_takes_too_long_is_waited_for_no_longer_than_agreed(life: Life) -> 
     life.clock.pump([0.1] * 3)
     assert stopped.ended
     assert life.happened[-1] == "the pool has stopped"
+
+
+def test_one_that_may_not_go_on_says_why_and_waits_for_little(life: Life) -> None:
+    life.worker.startService()
+    nearly_done, hanging = life.ask(), life.ask()
+    over = RuntimeError("the database is another one")
+    life.worker.give_up(over)
+    assert life.broken == [over]
+    stopped = life.stop()
+    life.clock.advance(PARTING_SECONDS / 2)
+    assert not stopped.ended
+    nearly_done.callback(Done())
+    life.clock.pump([0.1] * round(PARTING_SECONDS / 0.1))
+    assert (stopped.ended, hanging.called) == (True, False)
+    assert life.happened[-1] == "the pool has stopped"
+
+
+def test_one_that_has_ended_does_not_give_up(life: Life) -> None:
+    life.worker.startService()
+    life.stop()
+    life.worker.give_up(RuntimeError())
+    assert life.broken == []
 
 
 def test_one_that_was_never_started_ends_too(life: Life) -> None:
