@@ -46,7 +46,7 @@ DATABASE = """
 SELECT pg_is_in_recovery(), oid, to_regclass('chatd.conversations')::oid
 FROM pg_database WHERE datname = current_database()
 """
-READ = "SELECT epoch, since, place FROM chatd.epoch"
+READ = "SELECT epoch, since, place FROM chatd.epoch WHERE one"
 # Whoever comes second finds the place of the first, and changes nothing.
 SETTLE = """
 INSERT INTO chatd.epoch AS e (epoch, place) VALUES (%(epoch)s, %(place)s)

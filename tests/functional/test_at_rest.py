@@ -54,8 +54,8 @@ IDENTIFIERS = {
     *("token", "token_id", "user", "users"),
 }
 """Who and what things are about. They rest as they are: the database finds rows by them."""
-STEERING = {"after", "cursor", "cursors", "role", "scope", "status"}
-"""Where a page begins, and choices from a few."""
+STEERING = {"after", "cursor", "cursors", "epoch", "role", "scope", "status"}
+"""Where a page or a resumption begins, and choices from a few."""
 
 WRITING = [one for one in DECLARATIONS if CONTENT.keys() & set(one.shape.__struct_fields__)]
 

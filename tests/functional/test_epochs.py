@@ -239,7 +239,7 @@ def test_one_process_without_workers_ends_with_an_error(
     dsn: str, start_server: Callable[..., Server], person: Callable[..., Person]
 ) -> None:
     """And waits for nothing that takes long."""
-    server = start_server()
+    server = start_server({"database": {"statement_timeout": 60.0}})
     with person("alice", server).connect() as client:
         say(client, person("bob", server), "hello")
         with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:

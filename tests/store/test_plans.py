@@ -14,6 +14,7 @@ import chatd.store
 from chatd.store import (
     conversations,
     devices,
+    epochs,
     erasure,
     keys,
     outcomes,
@@ -106,6 +107,9 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "messages to erase": (erasure.NAMED, STEP),
     "reactions to erase": (erasure.REACTED, STEP),
     "lock a conversation": (erasure.LOCK, (id(1),)),
+    "read the epoch": (epochs.READ, ()),
+    "settle the epoch": (epochs.SETTLE, {"epoch": "e", "place": "p"}),
+    "renew the epoch": (epochs.RENEW, {"epoch": "e", "place": "p"}),
     "move the end of a log": (erasure.MOVE_END, (id(1),)),
     "until when to erase": (erasure.UNTIL, (5.0, "user-1")),
     "conversations to index": (reindexing.CONVERSATIONS, (id(1), 500)),
