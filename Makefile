@@ -7,8 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 DECLARED := setup.cfg pyproject.toml
-# Much of the tests' time goes into waiting for servers to start, so three files are run at a time.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+# Much of the tests' time goes into waiting for servers, so four files are run at a time.
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test lint format bench fuzz docs clean
 

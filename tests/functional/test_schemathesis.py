@@ -1,6 +1,5 @@
 """The commands over HTTP, held to their published description by Schemathesis, which knows nothing else of chatd."""
 
-import os
 import re
 import subprocess
 import sys
@@ -53,7 +52,6 @@ def groups(alice: Person, bob: Person) -> dict[str, str]:
 @pytest.fixture
 def run(server: Server, alice: Person, tmp_path: Path) -> Run:
     """Runs Schemathesis as alice, and gives what it says; fails where it finds fault. Its files go into a folder."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
     def run(*options: str, configuration: str = "") -> str:
         file = tmp_path / "schemathesis.toml"
@@ -72,7 +70,6 @@ def run(server: Server, alice: Person, tmp_path: Path) -> Run:
         done = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", *arguments],
             cwd=tmp_path,
-            env=environment,
             capture_output=True,
             text=True,
             timeout=WITHIN_S,

@@ -24,7 +24,6 @@ from tests.kit.waiting import WITHIN_S, wait_for
 ROOT = Path(__file__).parent.parent.parent
 FOREGROUND = ("--nodaemon", "--pidfile=")
 TWISTD = (sys.executable, "-m", PROGRAM)
-MEASURED = Path(__file__).parent / "measured"
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -225,11 +224,9 @@ def _nursery() -> Nursery:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the settings of whoever runs the tests, but what coverage hands down to subprocesses."""
-    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    path = [str(ROOT), *([str(MEASURED)] if measured else []), *filter(None, [os.environ.get("PYTHONPATH")])]
-    kept = {"PATH": os.environ["PATH"], **measured}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+    """Nothing of the settings of whoever runs the tests."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _toml(sections: Sections) -> str:
