@@ -56,18 +56,22 @@ class _Session(psycopg2.extensions.connection):
     libpq reads 16 KiB at a time, and a turn of the reactor for each costs more than what is read.
     """
 
+    _arrivals: "select.poll | None" = None
+
     def poll(self) -> int:
         state = super().poll()
         for _ in range(MOST_PIECES):
-            if state != POLL_READ or not self.isexecuting() or not self._has_arrived():
+            if state != POLL_READ or not self.isexecuting() or not self.has_heard():
                 break
             state = super().poll()
         return state
 
-    def _has_arrived(self) -> bool:
-        arrived = select.poll()
-        arrived.register(self.fileno(), select.POLLIN)
-        return bool(arrived.poll(0))
+    def has_heard(self, milliseconds: int = 0) -> bool:
+        """Whether something of the server's is there to be read, be it that it has gone; not while it is connecting."""
+        if self._arrivals is None:
+            self._arrivals = select.poll()
+            self._arrivals.register(self.fileno(), select.POLLIN)
+        return bool(self._arrivals.poll(milliseconds))
 
 
 class _Uncancelled:
@@ -156,7 +160,6 @@ class Connection:
         self._cause: Exception | None = None
         self._asking = False
         self._wire = _Wire(reactor, self.end, notified)
-        self._readable = select.poll()
 
     @property
     def alive(self) -> bool:
@@ -177,7 +180,6 @@ class Connection:
         ready = False
         try:
             await self._answered(self._wire.connect(dsn), Lost)
-            self._readable.register(self._wire.fileno(), select.POLLIN)
             await self.run(session_settings(self._bounds))
             if admit is not None:
                 await admit(self)
@@ -215,7 +217,7 @@ class Connection:
     def stir(self) -> None:
         """Notice now what befell the connection while it was idle, rather than at the reactor's next turn."""
         for _ in range(3):  # a last word of the server, then the end of the stream
-            if self._cause is not None or not self._readable.poll(0):
+            if self._cause is not None or not self._wire.pollable().has_heard():
                 return
             self._wire.doRead()
 

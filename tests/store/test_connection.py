@@ -30,7 +30,7 @@ def read_but_not_told(connection):
     """Read the answer here and now: txpostgres will deliver it in the reactor's next turn."""
     [cursor] = connection._wire._cursors
     while cursor._pollingD is not None:
-        assert connection._readable.poll(5000)
+        assert connection._wire.pollable().has_heard(5000)
         cursor.doRead()
 
 
