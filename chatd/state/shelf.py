@@ -65,7 +65,7 @@ class Shelf(Generic[Value]):
         seconds: float,
         max_bytes: int,
         refused: Callable[[str], None],
-        epoch: Callable[[], str] = lambda: "",
+        epoch: Callable[[], str],
     ) -> None:
         self._cache = cache
         self._authors = authors
