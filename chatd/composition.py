@@ -6,7 +6,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -38,10 +38,13 @@ from chatd.handlers.kinds import Reader
 from chatd.records.condition import FINE, Dependency
 from chatd.records.logs import Entry
 from chatd.router import OrderedCaller, Router
+from chatd.security.counts import KeyedCount
 from chatd.security.keyring import Keyring
+from chatd.security.limits import Limit
 from chatd.security.sealing import Unreadable
 from chatd.settings.model import Settings
 from chatd.state.authors import Authors
+from chatd.state.census import Census
 from chatd.state.directory import Directory
 from chatd.state.exchange import Exchange
 from chatd.state.relations import Relations
@@ -144,7 +147,8 @@ def build_worker(
         )
     )
     throttle = Throttle(settings.rates, secrets.masters.derive(b"chatd/limits/1"), reactor.seconds)
-    Spending(throttle, bus, exchange, rhythm, os.urandom(16), reactor.seconds)
+    me = os.urandom(16)
+    Spending(throttle, bus, exchange, rhythm, me, reactor.seconds)
     observe = metrics.observe if settings.metrics.port else None
     router = Router(handlers, partial(_log_failure, metrics), observe=observe, limit=throttle.refusal)
     revocations = Revocations()
@@ -154,9 +158,9 @@ def build_worker(
         revocations=revocations,
         hub=hub,
         admission=Admission(
-            max_connections=limits.max_connections,
-            max_per_address=limits.max_connections_per_address,
-            max_unauthenticated=limits.max_unauthenticated,
+            limits,
+            clients,
+            throttle.key,
             room=lambda count: not memory.short and count < sockets_for_clients(settings.database.pool_size),
         ),
         clients=clients,
@@ -169,6 +173,7 @@ def build_worker(
         epoch=lambda: epoch.current,
         arrived=Arrivals(Sightings(stores.devices, reactor.seconds), introductions).note,
     )
+    Census(gateway.admission.shared, bus, exchange, rhythm, me, reactor.seconds)
     connections = ConnectionFactory(gateway)
     memory = MemoryWatch(limits.memory_bytes, resident_memory(), releasing(), lambda: connections.handlers, reactor)
     RevocationWatch(stores.devices, revocations, exchange, rhythm, time.time, connections.end_revoked)
@@ -179,7 +184,8 @@ def build_worker(
     )
     metrics.gauge("connections", "Sockets that are open.", lambda: gateway.admission.connections)
     metrics.gauge("sockets_refused", "Sockets that found no room, since the start.", lambda: gateway.admission.refused)
-    refused = {limit.name: partial(getattr, limit, "refused") for limit in throttle.limits}
+    limited: Iterable[Limit | KeyedCount] = (*throttle.limits, *gateway.admission.shared)
+    refused = {limit.name: partial(getattr, limit, "refused") for limit in limited}
     metrics.gauges("rate_limited", "What was refused by a limit, since the start.", "limit", refused)
     metrics.gauge("memory_short", "Whether sockets are refused for want of memory.", lambda: memory.short)
     metrics.gauge("memory_dropped", "Connections dropped for their memory.", lambda: memory.dropped)

@@ -1,47 +1,43 @@
-"""Who may connect: how many sockets there are, in all, from one address, and not yet authenticated."""
+"""Who may connect: how many sockets there are, in all, from one address, of one person, and not yet authenticated."""
 
-from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address
+from typing import Literal
 
-from chatd.security.proxies import parse_address
-
-
-# Each connection has this asked some five times.
-@lru_cache(maxsize=8192)
-def address_group(host: str) -> str:
-    """Whose sockets count together: an IPv4 address, or an IPv6 network of 64 bits, which is one subscriber's."""
-    address = parse_address(host)
-    if address is None:
-        return host
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
-    return str(address)
+from chatd.edge.clients import Clients
+from chatd.security.counts import KeyedCount
+from chatd.settings.limits import Limits
 
 
 class Admission:
-    """Counts this worker's sockets. ``room`` is whether the process has room for one more than there are.
+    """Counts sockets: all that this worker has, and those of each address and person on all workers.
 
-    ``refused`` counts who found none, be it on a connection of a proxy's.
+    ``key`` says as what an address or a person is counted. ``room`` is whether the process has room for one more than
+    there are. ``refused`` counts who found none, be it on a connection of a proxy's.
     """
 
     def __init__(
         self,
+        limits: Limits,
+        clients: Clients,
+        key: Callable[[Literal["user", "address"], str], bytes],
         *,
-        max_connections: int,
-        max_per_address: int,
-        max_unauthenticated: int,
         room: Callable[[int], bool] = lambda connections: True,
     ) -> None:
-        self._max_connections = max_connections
-        self._max_per_address = max_per_address
-        self._max_unauthenticated = max_unauthenticated
+        self._max_connections = limits.max_connections
+        self._max_unauthenticated = limits.max_unauthenticated
+        self._clients = clients
+        self._key = key
         self._room = room
-        self._by_address: Counter[str] = Counter()
+        self.addresses = KeyedCount("connections_per_address", limits.max_connections_per_address)
+        self.people = KeyedCount("connections_per_user", limits.max_connections_per_user)
         self.connections = 0
         self.unauthenticated = 0
         self.refused = 0
+
+    @property
+    def shared(self) -> tuple[KeyedCount, ...]:
+        """What is counted across workers."""
+        return (self.addresses, self.people)
 
     def admit(self, host: str | None) -> bool:
         """Count a new socket, which is unauthenticated; False where it has to be refused, and is not counted.
@@ -51,48 +47,59 @@ class Admission:
         if (
             self.connections >= self._max_connections
             or self.unauthenticated >= self._max_unauthenticated
-            or self.crowded(host)
             or not self._room(self.connections)
+            or not self._enter(self._address(host))
         ):
             self.refused += 1
             return False
-        self._count(host)
         self.connections += 1
         self.unauthenticated += 1
         return True
 
     def crowded(self, host: str | None) -> bool:
         """Whether this address has used up its own share."""
-        return host is not None and self._by_address[address_group(host)] >= self._max_per_address
+        address = self._address(host)
+        return bool(address) and self.addresses.full(address)
 
     def move(self, before: str | None, after: str | None) -> bool:
         """Let an admitted socket count for another address; False, and it does not, where that one is crowded."""
-        if self.crowded(after):
+        old, new = self._address(before), self._address(after)
+        if old == new:
+            return True
+        if not self._enter(new):
             self.refused += 1
             return False
-        self._forget(before)
-        self._count(after)
+        self._forget(old)
+        return True
+
+    def belongs_to(self, user: str) -> bool:
+        """Let an admitted socket count for this person too; False, and it does not, where they have too many."""
+        if not self.people.enter(self._key("user", user)):
+            self.refused += 1
+            return False
         return True
 
     def authenticated(self) -> None:
         """A socket has shown a token that holds."""
         self.unauthenticated -= 1
 
-    def left(self, host: str | None, *, was_authenticated: bool) -> None:
-        """An admitted socket has gone."""
-        self._forget(host)
+    def left(self, host: str | None, user: str | None = None, *, was_authenticated: bool) -> None:
+        """An admitted socket has gone, which was counted for that person."""
+        self._forget(self._address(host))
+        if user is not None:
+            self.people.leave(self._key("user", user))
         self.connections -= 1
         if not was_authenticated:
             self.unauthenticated -= 1
 
-    def _count(self, host: str | None) -> None:
-        if host is not None:
-            self._by_address[address_group(host)] += 1
+    def _address(self, host: str | None) -> bytes:
+        """As what it is counted; empty where it is not."""
+        group = self._clients.rated(host or "")
+        return self._key("address", group) if group else b""
 
-    def _forget(self, host: str | None) -> None:
-        if host is None:
-            return
-        group = address_group(host)
-        self._by_address[group] -= 1
-        if not self._by_address[group]:
-            del self._by_address[group]
+    def _enter(self, address: bytes) -> bool:
+        return not address or self.addresses.enter(address)
+
+    def _forget(self, address: bytes) -> None:
+        if address:
+            self.addresses.leave(address)

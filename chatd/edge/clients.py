@@ -6,10 +6,11 @@ who is connected                    whose address counts
 no trusted proxy                    its own, whatever it says about others
 a trusted proxy, PROXY protocol on  the one that its header names; unknown where it names none
 a trusted proxy, by X-Forwarded-For for each request the one that the header names; its own where there is none
-a UNIX socket, not trusted          unknown: all of them count together
+a UNIX socket, not trusted          unknown
 =================================== ================================================================================
 
-An address is a text, empty where it is unknown. ``docs/design/proxies.rst`` says why.
+An address is a text, empty where it is unknown; what is unknown is not limited by address. ``docs/design/proxies.rst``
+says why.
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from chatd.edge.admission import address_group
-from chatd.security.proxies import TrustedProxies
+from chatd.security.proxies import TrustedProxies, address_group
 from chatd.settings.model import Settings
 
 
@@ -55,7 +55,7 @@ class Clients:
         return Peer(host, self._trusted.trusts(host))
 
     def rated(self, host: str) -> str:
-        """The address, or the subscriber's network, whose rates what comes from ``host`` counts for; empty for none."""
+        """The address, or the subscriber's network, that what comes from ``host`` counts for; empty for none."""
         return address_group(host) if host and not self._one_for_all else ""
 
     def behind(self, peer: Peer, headers: Headers) -> str:

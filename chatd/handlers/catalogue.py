@@ -38,6 +38,7 @@ from chatd.handlers.typing import Typing
 from chatd.records.base import Signal
 from chatd.records.devices import TokensRevoked
 from chatd.records.presence import PresenceChanged, TypingShown
+from chatd.state.census import Present
 from chatd.state.directory import RosterChanged
 from chatd.state.relations import RelationsChanged
 from chatd.state.spending import Spent
@@ -114,5 +115,6 @@ SIGNALS: tuple[type[Signal], ...] = (
     PresenceChanged,
     TypingShown,
     Spent,
+    Present,
 )
 """What workers tell each other in passing. A new kind has its place here, or it does not cross."""

@@ -1,6 +1,7 @@
-"""Whom to believe about whom they speak for: pure logic on addresses, as texts."""
+"""Whom to believe about whom they speak for, and which addresses count together: pure logic on addresses, as texts."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from chatd.settings.networks import trusted_network
@@ -19,6 +20,18 @@ def parse_address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+# Each connection has this asked some five times.
+@lru_cache(maxsize=8192)
+def address_group(host: str) -> str:
+    """Whose sockets count together: an IPv4 address, or an IPv6 network of 64 bits, which is one subscriber's."""
+    address = parse_address(host)
+    if address is None:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return str(address)
 
 
 class TrustedProxies:

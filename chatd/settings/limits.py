@@ -43,8 +43,11 @@ class Limits(Section, frozen=True, kw_only=True):
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000, description="Connections of a worker.")] = 20_000
     max_connections_per_address: Annotated[
         int,
-        Meta(ge=1, le=1_000_000, description="Connections from one address, of a worker; see proxies.trusted."),
+        Meta(ge=1, le=1_000_000, description="Connections from one address, on all workers; see proxies.trusted."),
     ] = 1000
+    max_connections_per_user: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="WebSockets of one person, on all workers.")
+    ] = 100
     max_unauthenticated: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Connections of a worker that have not yet shown a token.")
     ] = 2000

@@ -166,7 +166,7 @@ class Session:
         if self.state is State.RENEWING:
             self.state = State.OPEN
         else:
-            self.close(CloseCode.TRY_AGAIN_LATER, "tokens cannot be verified now")
+            self.close(CloseCode.TRY_AGAIN_LATER, "not now, for the reason that the error gives")
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close from our side."""

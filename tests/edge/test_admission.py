@@ -1,37 +1,39 @@
 """Who may connect."""
 
+from collections.abc import Callable
+
 import pytest
 
-from chatd.edge.admission import Admission, address_group
+from chatd.edge.admission import Admission
+from chatd.edge.clients import Clients
+from chatd.edge.sockets import TOO_MANY_MS, Socket
+from chatd.errors import RateLimited
+from chatd.settings.limits import Limits
+from chatd.settings.model import Settings
 
 MANY = 1000
 
 
-def admission(*, total: int = MANY, per_address: int = MANY, unauthenticated: int = MANY) -> Admission:
-    return Admission(max_connections=total, max_per_address=per_address, max_unauthenticated=unauthenticated)
+def admission(
+    *,
+    total: int = MANY,
+    per_address: int = MANY,
+    per_user: int = MANY,
+    unauthenticated: int = MANY,
+    settings: Settings | None = None,
+    room: Callable[[int], bool] = lambda connections: True,
+) -> Admission:
+    limits = Limits(
+        max_connections=total,
+        max_connections_per_address=per_address,
+        max_connections_per_user=per_user,
+        max_unauthenticated=unauthenticated,
+    )
+    return Admission(limits, Clients(settings or Settings()), lambda kind, name: f"{kind} {name}".encode(), room=room)
 
 
 def counts(admission: Admission) -> tuple[int, int, int]:
     return admission.connections, admission.unauthenticated, admission.refused
-
-
-@pytest.mark.parametrize(
-    ("host", "group"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("::FFFF:c000:0201", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
-        ("::1", "::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("/run/chatd.sock", "/run/chatd.sock"),
-        ("", ""),
-    ],
-)
-def test_sockets_count_together_by_ipv4_address_and_by_64_bits_of_ipv6(host: str, group: str) -> None:
-    assert address_group(host) == group
 
 
 def test_so_many_are_admitted_and_no_more() -> None:
@@ -50,6 +52,18 @@ def test_so_many_of_one_address_however_it_is_written() -> None:
     ]
     assert [one.admit(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
     assert one.admit("2001:db8:0:1::")
+    assert (one.addresses.refused, one.refused) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"), [(Settings(), ""), (Settings(behind_proxy=True), "192.0.2.1")], ids=["unknown", "a proxy"]
+)
+def test_those_of_whom_nobody_knows_whose_they_are_do_not_count_together(settings: Settings, host: str) -> None:
+    one = admission(per_address=1, settings=settings)
+    assert [one.admit(host) for _ in range(3)] == [True] * 3
+    assert not one.crowded(host)
+    one.left(host, was_authenticated=False)
+    assert counts(one) == (2, 2, 0)
 
 
 def test_so_many_that_have_shown_no_token() -> None:
@@ -62,7 +76,7 @@ def test_so_many_that_have_shown_no_token() -> None:
 
 @pytest.mark.parametrize("limit", ["total", "per_address", "unauthenticated"])
 def test_one_that_left_makes_room_for_another(limit: str) -> None:
-    full = admission(**{limit: 1})
+    full = admission(**{limit: 1})  # type: ignore[arg-type]
     for _ in range(3):
         assert full.admit("2001:db8::1")
         assert not full.admit("2001:db8::2")
@@ -83,7 +97,8 @@ def test_what_was_refused_leaves_no_trace_by_address() -> None:
     full = admission(total=0)
     for number in range(100):
         full.admit(f"192.0.2.{number}")
-    assert len(full._by_address) == 0
+    assert not full.addresses.any_here
+    assert full.addresses.refused == 0
 
 
 def test_a_socket_may_come_to_count_for_another_address_if_that_has_room() -> None:
@@ -96,7 +111,46 @@ def test_a_socket_may_come_to_count_for_another_address_if_that_has_room() -> No
     assert not shared.admit("192.0.2.2")
     shared.left("192.0.2.2", was_authenticated=False)
     shared.left(None, was_authenticated=False)
-    assert (dict(shared._by_address), shared.connections, shared.refused) == ({"192.0.2.1": 1}, 2, 2)
+    assert (shared.crowded("192.0.2.1"), shared.crowded("192.0.2.2")) == (True, False)
+    assert (shared.connections, shared.refused) == (2, 2)
+
+
+def test_to_count_for_another_address_of_the_same_subscriber_needs_no_room() -> None:
+    full = admission(per_address=1)
+    assert full.admit("2001:db8::1")
+    assert full.move("2001:db8::1", "2001:db8::2")
+    full.left("2001:db8::2", was_authenticated=False)
+    assert not full.crowded("2001:db8::1")
+
+
+def test_a_person_has_so_many_websockets_from_wherever_and_one_that_ends_makes_room() -> None:
+    one = admission(per_user=2)
+    sockets = [Socket(one, f"192.0.2.{number}") for number in range(4)]
+    for socket in sockets:
+        assert one.admit(socket.host)
+    sockets[0].belongs_to("alice")
+    sockets[0].belongs_to("alice")
+    sockets[1].belongs_to("alice")
+    sockets[2].belongs_to("bob")
+    with pytest.raises(RateLimited) as refused:
+        sockets[3].belongs_to("alice")
+    assert refused.value.retry_after_ms == TOO_MANY_MS
+    assert (one.people.refused, one.refused) == (1, 1)
+    sockets[0].left()
+    sockets[0].left()
+    sockets[3].belongs_to("alice")
+    for socket in sockets:
+        socket.left()
+    assert (one.people.any_here, one.addresses.any_here, one.connections) == (False, False, 0)
+
+
+def test_a_socket_that_has_gone_does_not_come_to_be_anybodys() -> None:
+    one = admission(per_user=1)
+    one.admit("192.0.2.1")
+    gone = Socket(one, "192.0.2.1")
+    gone.left()
+    gone.belongs_to("alice")
+    assert not one.people.any_here
 
 
 def test_none_where_the_process_has_no_room_for_it() -> None:
@@ -106,7 +160,7 @@ def test_none_where_the_process_has_no_room_for_it() -> None:
         asked.append(connections)
         return connections < 1
 
-    bounded = Admission(max_connections=MANY, max_per_address=MANY, max_unauthenticated=MANY, room=room)
+    bounded = admission(room=room)
     assert [bounded.admit(f"192.0.2.{n}") for n in range(2)] == [True, False]
     assert counts(bounded) == (1, 1, 1)
     assert asked == [0, 1]

@@ -64,7 +64,7 @@ def connect(world: World) -> Connect:
 
 
 def counted(world: World) -> dict[str, int]:
-    return dict(world.admission._by_address)
+    return world.by_address
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -101,7 +101,7 @@ def test_where_no_client_is_named_none_is_known_and_none_is_believed(
 ) -> None:
     visitor = connect()
     visitor.send(header + request("GET", "/v1/ping", X_Forwarded_For=CLIENT))
-    assert (visitor.answer().status, counted(world)) == (200, {"": 1})
+    assert (visitor.answer().status, counted(world)) == (200, {})
 
 
 def test_a_proxy_behind_the_announcing_one_is_believed_if_it_is_trusted(world: World, connect: Connect) -> None:
@@ -158,7 +158,7 @@ def test_who_hangs_up_before_the_header_leaves_nothing_behind(world: World, conn
 
 
 def test_an_announced_client_that_has_no_more_room_is_told_so(world: World, connect: Connect) -> None:
-    world.admission._max_per_address = 1
+    world.admission.addresses.most = 1
     first, second = connect(), connect()
     first.send(HEADERS[0])
     second.send(HEADERS[1] + GET)

@@ -27,7 +27,7 @@ def world(router: RecordingRouter | None = None) -> World:
 
 
 def counted(world: World) -> dict[str, int]:
-    return dict(world.admission._by_address)
+    return world.by_address
 
 
 def ask(visitor: Visitor, forwarded: str = "", **headers: str) -> int:

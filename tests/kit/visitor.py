@@ -106,20 +106,16 @@ class World:
     revocations: Revocations = field(default_factory=Revocations)
 
     def __post_init__(self) -> None:
-        limits = self.settings.limits
-        self.admission = Admission(
-            max_connections=limits.max_connections,
-            max_per_address=limits.max_connections_per_address,
-            max_unauthenticated=limits.max_unauthenticated,
-        )
         self.throttle = Throttle(self.settings.rates, b"secret", self.clock.seconds)
+        clients = Clients(self.settings)
+        self.admission = Admission(self.settings.limits, clients, lambda kind, name: name.encode())
         gateway = Gateway(
             router=self.router,
             verifier=self.verifier,
             revocations=self.revocations,
             hub=Hub(_no_events),
             admission=self.admission,
-            clients=Clients(self.settings),
+            clients=clients,
             throttle=self.throttle,
             settings=self.settings,
             reactor=self.clock,
@@ -129,6 +125,11 @@ class World:
             epoch=lambda: "an-epoch",
         )
         self.site: ChatSite = build_site(gateway, self.websockets)
+
+    @property
+    def by_address(self) -> dict[str, int]:
+        """How many connections are counted for whom."""
+        return {key.decode(): number for key, number in self.admission.addresses._here.items()}
 
     def visitor(self, host: str = "192.0.2.1") -> "Visitor":
         """Connect."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.security.proxies import MOST_HOPS, TrustedProxies
+from chatd.security.proxies import MOST_HOPS, TrustedProxies, address_group
 from chatd.settings.networks import trusted_network
 
 TRUSTED = TrustedProxies(["127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48", "unix"])
@@ -99,3 +99,22 @@ def test_addresses_and_networks_may_be_trusted(entry: str) -> None:
 def test_anything_else_is_refused_with_what_would_be_right(entry: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         trusted_network(entry)
+
+
+@pytest.mark.parametrize(
+    ("host", "group"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:c000:0201", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("/run/chatd.sock", "/run/chatd.sock"),
+        ("", ""),
+    ],
+)
+def test_sockets_count_together_by_ipv4_address_and_by_64_bits_of_ipv6(host: str, group: str) -> None:
+    assert address_group(host) == group
