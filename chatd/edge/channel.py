@@ -10,7 +10,7 @@ ANSWERING it is being answered                             \\             \\
 IDLE      it was answered, nothing has come since          ``http_idle`` closed
 ENDING    it was answered for the last time                ``http_idle`` aborted
 CLOSING   it was refused                                   ``close``     aborted
-GONE      the socket is closed, or speaks WebSocket        \\             \\
+GONE      closed, turned away, or a WebSocket by now       \\             \\
 ========= ================================================ ============= =========================
 
 The time of a phase does not start anew with each byte, nor that of ACCEPTED with the first byte: a client that
@@ -81,19 +81,23 @@ class ChatChannel(HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override] # it comes without its default
         self._enter(Phase.GONE)
         self.site.channels.discard(self)
-        super().connectionLost(reason)
         if hasattr(self, "socket"):
             self.socket.left()
+        else:
+            self.site.farewells.closed(self.transport)
+        super().connectionLost(reason)
 
     def _turn_away(self, host: str | None) -> None:
         """No room. A TLS handshake, only to say so, would cost more than many a request."""
+        self._enter(Phase.GONE)
         if self.isSecure():
-            self._enter(Phase.CLOSING)
             self.transport.abortConnection()
         else:
             wait = self.site.retry_after_ms()
             crowded = self.site.gateway.admission.crowded(host)
-            self.refuse(RateLimited(CROWDED, retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
+            self._say_last(RateLimited(CROWDED, retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
+            self.transport.unregisterProducer()
+            self.site.farewells.close(self.transport)
 
     def serve_for(self, client: str) -> None:
         """The connection counts for ``client`` until the request is answered, or as long as a WebSocket lasts.
@@ -107,7 +111,7 @@ class ChatChannel(HTTPChannel):
     # -- what comes in --
 
     def dataReceived(self, data: bytes) -> None:
-        if self.phase in (Phase.ENDING, Phase.CLOSING):
+        if self.phase in (Phase.ENDING, Phase.CLOSING, Phase.GONE):
             return
         if self.phase is Phase.ACCEPTED:
             self.phase = Phase.HEAD
@@ -199,10 +203,25 @@ class ChatChannel(HTTPChannel):
         self.refuse(TooLarge(f"A body may have {self.site.gateway.settings.limits.max_body_bytes} bytes."))
 
     def refuse(self, error: ChatdError) -> None:
-        """Say why, and close: what follows on this connection cannot be made sense of, or is not wanted."""
-        if self.phase is not Phase.CLOSING:
-            self.transport.write(problems.last_response(error, self.site.common_headers(self.isSecure())))
+        """Say why, and close: what follows on this connection cannot be made sense of, or is not wanted.
+
+        Our side first, while what the client still sends is thrown away, or it might never see the answer; see
+        :class:`~chatd.edge.turning_away.Farewells`. TLS closes like that by itself.
+        """
+        if self.phase is Phase.CLOSING:
+            return
+        self._say_last(error)
+        if self.isSecure():
             self.loseConnection()
+        else:
+            self._enter(Phase.CLOSING)
+            self.clearLineBuffer()
+            self.transport.unregisterProducer()
+            self.transport.resumeProducing()
+            self.transport.loseWriteConnection()
+
+    def _say_last(self, error: ChatdError) -> None:
+        self.transport.write(problems.last_response(error, self.site.common_headers(self.isSecure())))
 
     def lose_patience(self) -> None:
         """One more request was too much. Whoever goes on and on is closed behind the answer.

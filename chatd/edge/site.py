@@ -20,7 +20,7 @@ from chatd.edge.reading import Document
 from chatd.edge.request import ChatRequest
 from chatd.edge.rest import RestResource
 from chatd.edge.schemas import rendered
-from chatd.edge.turning_away import TurnedAway
+from chatd.edge.turning_away import Farewells, TurnedAway
 from chatd.edge.upgrade import SuccessorFactory, UpgradeResource
 from chatd.errors import ChatdError, NotFound, Overloaded
 
@@ -99,6 +99,7 @@ class ChatSite(Site):
             Phase.ENDING: timeouts.http_idle,
             Phase.CLOSING: timeouts.close,
         }
+        self.farewells = Farewells(self.reactor, timeouts.close)
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only: Twisted would add HTTP/2 as soon as its libraries are there, which none of this is for."""
@@ -141,7 +142,7 @@ class ChatSite(Site):
                 return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
             refusal = Overloaded("Too many connect at once: wait, and come back.", retry_after_ms=self._turn_ms())
         self.gateway.admission.refused += 1
-        return TurnedAway(refusal, self.common_headers(False))
+        return TurnedAway(refusal, self.common_headers(False), self.farewells)
 
     def _turn_ms(self) -> int:
         """When a socket that came out of turn may try again.

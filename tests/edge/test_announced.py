@@ -8,7 +8,6 @@ import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -16,7 +15,7 @@ from chatd.edge.announced import announcement
 from tests.edge.test_clients import PING
 from tests.edge.test_upgrade import Successors, upgrade
 from tests.kit.tls import server_options
-from tests.kit.visitor import RecordingRouter, Visitor, World, parsed, request, settings
+from tests.kit.visitor import RecordingRouter, TcpTransport, Visitor, World, parsed, request, settings
 from tests.wire.test_proxy_header import V4, version_2
 
 PROXY, STRANGER, CLIENT = "127.0.0.1", "198.51.100.1", "192.0.2.7"
@@ -26,7 +25,7 @@ GET = request("GET", "/v1/ping")
 WITHIN = 10
 
 
-class TcpTransport(StringTransport):
+class TlsReadyTransport(TcpTransport):
     """What TLS expects of a socket."""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
@@ -41,7 +40,7 @@ class Announced(Visitor):
         assert announced is not None
         factory = announced(behind or world.site)
         factory.doStart()
-        self.transport = TcpTransport(peerAddress=address, lenient=True)
+        self.transport = TlsReadyTransport(peerAddress=address, lenient=True)
         self.transport.protocol = factory.buildProtocol(address)
         self.transport.protocol.makeConnection(self.transport)
 

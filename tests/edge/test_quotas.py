@@ -11,7 +11,7 @@ from zope.interface import alsoProvides
 
 from chatd.edge import quotas
 from chatd.edge.site import LONGEST_LINE_S, RETRY_AFTER_MS
-from chatd.edge.turning_away import TurnedAway
+from chatd.edge.turning_away import MOST_FAREWELLS, TurnedAway
 from chatd.handlers.liveness import Liveness
 from chatd.router import Router
 from chatd.security.limits import Rate, Standing
@@ -228,6 +228,30 @@ def test_above_what_a_worker_takes_a_connect_is_answered_without_being_read() ->
     assert (late.received, busy.admission.connections, busy.admission.refused) == (b"", 1, 1)
     busy.clock.advance(1)
     assert busy.visitor().ask("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [{"rates": {"connects": "0.001/s burst 1"}}, {"limits": {"max_connections": 1}}],
+    ids=["no turn", "no room"],
+)
+def test_what_is_turned_away_gets_time_to_read_why_while_there_are_few(sections: dict[str, Any]) -> None:
+    """A socket that is closed while something is still sent to it is reset, and the answer on it may be lost."""
+    full = World(settings=settings(**sections))
+    full.visitor()
+    away = [full.visitor(THERE) for _ in range(MOST_FAREWELLS + 1)]
+    assert all(visitor.answer().status == 503 for visitor in away)
+    assert [visitor.transport.half_closed for visitor in away] == [True] * MOST_FAREWELLS + [False]
+    assert away[-1].transport.disconnecting
+    away[0].send(request("GET", "/healthz"))
+    for visitor in away[1:]:
+        visitor.hang_up()
+    assert away[0].received == b""
+    full.clock.advance(full.settings.timeouts.close)
+    assert [away[0].aborted, away[1].aborted] == [True, False]
+    away[0].hang_up()
+    # There is a place again.
+    assert full.visitor(THERE).transport.half_closed
 
 
 def test_over_tls_it_is_closed_before_the_handshake() -> None:

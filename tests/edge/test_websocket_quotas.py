@@ -1,10 +1,11 @@
-"""Whose address WebSockets count for, whichever way it is told: rates, guesses and connections."""
+"""Whom WebSockets count for, whichever way it is told: rates, guesses and connections."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatd.edge.handshake import Handshake
+from chatd.edge.sockets import TOO_MANY_MS
 from chatd.edge.websocket import ConnectionFactory
 from chatd.handlers.liveness import Liveness
 from chatd.router import Router
@@ -88,5 +89,32 @@ def test_a_client_has_so_many_websockets_and_one_that_ends_makes_room() -> None:
     crowd = world(limits={"max_connections_per_address": 1})
     first = Talk(crowd, HERE)
     assert [first.status, Talk(crowd, HERE).status, Talk(crowd, THERE).status] == [101, 429, 101]
+    first.visitor.hang_up()
+    assert Talk(crowd, HERE).status == 101
+
+
+def test_a_person_has_so_many_websockets_and_one_that_ends_makes_room() -> None:
+    crowd = world(limits={"max_connections_per_user": 1})
+    first = Talk(crowd, HERE)
+    refused = Talk(crowd, THERE)
+    assert [first.status, refused.status] == [101, 429]
+    assert refused.visitor.answer().problem["retry_after_ms"] == TOO_MANY_MS
+    # A request of theirs is no WebSocket, and the connection on which they asked for one is still good.
+    assert refused.visitor.ask("GET", "/v1/ping", X_Forwarded_For=THERE).status == 200
+    first.visitor.hang_up()
+    assert Talk(crowd, THERE).status == 101
+
+
+def test_so_has_a_person_who_shows_the_token_in_a_message() -> None:
+    crowd = world(limits={"max_connections_per_user": 1})
+    first, second = (Talk(crowd, client, Authorization="") for client in (HERE, THERE))
+    assert first.say(id=1, type="auth", token="token-of-alice")["type"] == "hello"
+    error = second.say(id=1, type="auth", token="token-of-alice")["error"]
+    assert (error["code"], error["status"], error["retry_after_ms"]) == ("rate_limited", 429, TOO_MANY_MS)
+    assert crowd.admission.people.refused == 1
+    # Fresh tokens on a connection that counts take no room, and somebody else has their own.
+    assert first.say(id=2, type="auth", token="token-of-alice")["type"] == "hello"
+    assert Talk(crowd, HERE, Authorization="").say(id=1, type="auth", token="token-of-bob")["type"] == "hello"
+    second.visitor.hang_up()
     first.visitor.hang_up()
     assert Talk(crowd, HERE).status == 101

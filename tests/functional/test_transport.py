@@ -14,7 +14,7 @@ from tests.kit.postgres import Cluster
 from tests.kit.raw import PING, PONG, TEXT, RawSocket, frame, parsed
 from tests.kit.server import Sections, Server
 from tests.kit.tokens import AuthService
-from tests.kit.waiting import WITHIN_S
+from tests.kit.waiting import WITHIN_S, wait_for
 
 TRICKLE_S = 0.05
 PING_SECONDS = 1
@@ -111,6 +111,19 @@ def test_a_socket_on_which_nothing_comes_is_closed(said: bytes, impatient: Serve
     with RawSocket(impatient.url) as raw:
         raw.send(said)
         assert raw.ended()
+
+
+def test_who_is_refused_reads_why_whatever_they_go_on_to_send(server: Server) -> None:
+    """A socket that was closed by now would be reset by what still comes, and the answer on it lost."""
+    with RawSocket(server.url) as raw:
+        raw.send(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+        wait_for(raw.answered)
+        for _ in range(100):
+            raw.send(bytes(65536))
+        status, _ = raw.response()
+        assert status == 413
+        # A reset would raise.
+        assert raw.socket.recv(1) == b""
 
 
 def test_many_that_trickle_do_not_keep_others_out(impatient: Server, person: Callable[..., Person]) -> None:

@@ -74,13 +74,14 @@ def close_payload(code: int, reason: bytes = b"") -> bytes:
 class RawSocket:
     """One TCP connection to a server."""
 
-    def __init__(self, url: str, *, receive_buffer: int | None = None) -> None:
-        """``receive_buffer``: a small one, in bytes, for a client that does not read."""
+    def __init__(self, url: str, *, receive_buffer: int | None = None, source: str = "") -> None:
+        """``receive_buffer``: a small one, in bytes, for a client that does not read. ``source``: its own address."""
         self._address = urlsplit(url)
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(WITHIN_S)
+        self.socket.bind((source, 0))
         self.socket.connect((self._address.hostname, self._address.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = bytearray()
@@ -135,7 +136,7 @@ class RawSocket:
         """
         with suppress(ConnectionError):
             for _ in range(times):
-                if self._event(select.POLLIN):
+                if self.answered():
                     return
                 self.send(data)
 
@@ -227,6 +228,10 @@ class RawSocket:
     def broken(self) -> bool:
         """Whether the server has given the connection up, by a reset, as far as can be seen without reading."""
         return self._event(0)
+
+    def answered(self) -> bool:
+        """Whether there is something to read."""
+        return self._event(select.POLLIN)
 
     def _event(self, mask: int) -> bool:
         poll = select.poll()

@@ -184,11 +184,21 @@ class Answer:
         return str(self.problem["code"])
 
 
+class TcpTransport(StringTransport):
+    """One whose sides can be closed apart."""
+
+    half_closed = False
+
+    def loseWriteConnection(self) -> None:
+        """Nothing more is written."""
+        self.half_closed = True
+
+
 class Visitor:
     """One connection, seen from the client."""
 
     def __init__(self, site: ChatSite, host: str = "192.0.2.1") -> None:
-        self.transport = StringTransport(peerAddress=IPv4Address("TCP", host, 50000), lenient=True)
+        self.transport = TcpTransport(peerAddress=IPv4Address("TCP", host, 50000), lenient=True)
         self.channel: Any = site.buildProtocol(self.transport.getPeer())
         self.transport.protocol = self.channel
         self.channel.makeConnection(self.transport)
@@ -221,7 +231,7 @@ class Visitor:
     @property
     def closed(self) -> bool:
         """Whether the server has closed the connection, gently or not."""
-        return bool(self.transport.disconnecting)
+        return self.transport.disconnecting or self.transport.half_closed
 
     @property
     def aborted(self) -> bool:
