@@ -44,7 +44,7 @@ class Limits(Section, frozen=True, kw_only=True):
     max_connections_per_address: Annotated[
         int,
         Meta(ge=1, le=1_000_000, description="Connections from one address, on all workers; see proxies.trusted."),
-    ] = 1000
+    ] = 5000
     max_connections_per_user: Annotated[
         int, Meta(ge=1, le=1_000_000, description="WebSockets of one person, on all workers.")
     ] = 100
