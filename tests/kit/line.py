@@ -1,42 +1,100 @@
-"""A bus between workers in memory, that loses, repeats and delays what it is told to."""
+"""A bus that is a wire in memory: it can be cut, hold things back and be listened in on. Time passes when told to."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
 
-import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from chatd.bus.packets import Vocabulary
+from chatd.bus.remote import RemoteBus
+from chatd.bus.wiring import share
+from chatd.handlers.assembly import Stores
+from chatd.handlers.kinds import Reader
 from chatd.records.base import Signal
+from chatd.state.authors import SERVER, Authors
+from chatd.state.directory import Directory
+from chatd.state.shared import SharedHub
+from tests.kit.at_once import at_once
 
-Said = TypeVar("Said", bound=Signal)
+ROOM = 1200
 
 
-def raised(error: BaseException) -> None:
-    """For whoever is told of what nobody foresaw."""
-    raise error
+class Ring(Signal, frozen=True, kw_only=True, tag="ring"):
+    """A signal."""
+
+    what: str
 
 
-class Line(Generic[Said]):
-    """It carries one ``kind`` of signals, and loses them while it is ``cut``; each arrives ``late`` seconds later.
+class Line:
+    """What one worker says, all hear at once, itself included.
 
-    ``chance`` is asked for each one and each of those who listen, and says how late each copy of it comes.
+    While ``holding``, it stays in ``held`` until :meth:`let_go`; ``lossy``: nobody hears it. ``heard_in`` is everything
+    that ever crossed.
     """
 
-    def __init__(self, kind: type[Said]) -> None:
+    def __init__(self) -> None:
         self.clock = Clock()
-        self.heeds: list[Callable[[Signal], None]] = []
-        self.said: list[Said] = []
-        self.late = 0.0
-        self.cut = False
-        self.chance: Callable[[], Sequence[float]] = lambda: [0.0]
-        self._vocabulary = Vocabulary([kind], lambda name: raised(AssertionError(name)))
+        self.buses: list[RemoteBus] = []
+        self.authors: list[Authors] = []
+        self.heard_in: list[bytes] = []
+        self.held: list[tuple[str, bytes]] = []
+        self.holding = False
+        self.lossy = False
+        self.refusing: Exception | None = None
 
-    def signal(self, signal: Any) -> None:
-        """See :class:`~chatd.interfaces.bus.IBus`."""
-        self.said.append(signal)
-        # As it crosses a bus: as bytes, and only what the types let in.
-        arrived = self._vocabulary.read(msgspec.Raw(msgspec.msgpack.encode(signal)))
-        for heed in [] if self.cut else self.heeds:
-            for more in self.chance():
-                self.clock.callLater(self.late + more, heed, arrived)
+    def join(
+        self,
+        stores: Stores,
+        directory: Directory,
+        authors: Authors,
+        reader: Reader,
+        failed: Callable[[BaseException], None],
+    ) -> tuple[SharedHub, RemoteBus]:
+        """A worker's end of it; still to be linked."""
+        shared = share(
+            stores,
+            directory,
+            reader,
+            self.clock,
+            failed=failed,
+            channel_of=lambda topic: "line",
+            max_bytes=ROOM,
+            signals=(Ring,),
+        )
+        self.buses.append(shared.bus)
+        self.authors.append(authors)
+        return shared.hub, shared.bus
+
+    def link(self, bus: RemoteBus) -> None:
+        bus.link(at_once(self.authors[self.buses.index(bus)].writing(SERVER)), self._carry)
+
+    def link_all(self) -> None:
+        for bus in self.buses:
+            self.link(bus)
+        self.pass_time(2.0)
+
+    def _carry(self, packets: Sequence[tuple[str, bytes]]) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        if self.refusing is not None:
+            done.errback(self.refusing)
+            return done
+        self.heard_in += (packet for _, packet in packets)
+        if self.holding:
+            self.held += packets
+        elif not self.lossy:
+            self._bring(packets)
+        done.callback(None)
+        return done
+
+    def _bring(self, packets: Sequence[tuple[str, bytes]]) -> None:
+        for _, packet in packets:
+            for bus in self.buses:
+                bus.hear(packet)
+
+    def let_go(self, *, backwards: bool = False) -> None:
+        """What was held arrives."""
+        self.holding, held, self.held = False, self.held, []
+        self._bring(held[::-1] if backwards else held)
+
+    def pass_time(self, seconds: float) -> None:
+        """In small steps, as it does."""
+        self.clock.pump([0.01] * round(seconds * 100))

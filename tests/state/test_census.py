@@ -24,7 +24,7 @@ from chatd.state.census import (
 )
 from chatd.state.exchange import Exchange
 from chatd.workers.rhythm import Rhythm
-from tests.kit.line import Line, raised
+from tests.kit.signal_line import SignalLine, raised
 
 LIMIT = 4
 ALICE, BOB = b"alice---", b"bob-----"
@@ -33,7 +33,7 @@ ALICE, BOB = b"alice---", b"bob-----"
 class Worker:
     """One of those on a line. ``has`` are its connections."""
 
-    def __init__(self, line: Line[Present], most: int = LIMIT, limits: int = 1) -> None:
+    def __init__(self, line: SignalLine[Present], most: int = LIMIT, limits: int = 1) -> None:
         self.line = line
         self.counts = [KeyedCount(f"limit {number}", most) for number in range(limits)]
         self.count = self.counts[0]
@@ -57,16 +57,16 @@ class Worker:
 
 
 @pytest.fixture
-def line() -> Line[Present]:
-    return Line(Present)
+def line() -> SignalLine[Present]:
+    return SignalLine(Present)
 
 
-def pass_by(line: Line[Present], seconds: float) -> None:
+def pass_by(line: SignalLine[Present], seconds: float) -> None:
     for _ in range(round(seconds / BEAT_SECONDS)):
         line.clock.advance(BEAT_SECONDS)
 
 
-def test_who_is_on_one_worker_takes_room_on_all(line: Line[Present]) -> None:
+def test_who_is_on_one_worker_takes_room_on_all(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     assert first.enter(3) == 3
     line.clock.advance(BEAT_SECONDS)
@@ -76,7 +76,7 @@ def test_who_is_on_one_worker_takes_room_on_all(line: Line[Present]) -> None:
     assert (first.enter(), first.enter(3, BOB)) == (0, 1)
 
 
-def test_who_leaves_one_worker_makes_room_on_all(line: Line[Present]) -> None:
+def test_who_leaves_one_worker_makes_room_on_all(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(LIMIT)
     line.clock.advance(BEAT_SECONDS)
@@ -85,7 +85,7 @@ def test_who_leaves_one_worker_makes_room_on_all(line: Line[Present]) -> None:
     assert second.enter(2) == 1
 
 
-def test_a_lost_word_is_made_up_for(line: Line[Present]) -> None:
+def test_a_lost_word_is_made_up_for(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(2)
     second.enter(1, BOB)
@@ -101,7 +101,7 @@ def test_a_lost_word_is_made_up_for(line: Line[Present]) -> None:
     assert (first.count.known(BOB), second.count.known(ALICE), second.count.known(BOB)) == (1, 3, 1)
 
 
-def test_a_word_that_was_overtaken_by_a_later_one_changes_nothing(line: Line[Present]) -> None:
+def test_a_word_that_was_overtaken_by_a_later_one_changes_nothing(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(2)
     line.late = 2 * BEAT_SECONDS
@@ -112,7 +112,7 @@ def test_a_word_that_was_overtaken_by_a_later_one_changes_nothing(line: Line[Pre
     assert second.count.known(ALICE) == 1
 
 
-def test_those_of_a_worker_that_was_killed_take_no_room_for_long(line: Line[Present]) -> None:
+def test_those_of_a_worker_that_was_killed_take_no_room_for_long(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(LIMIT)
     line.clock.advance(BEAT_SECONDS)
@@ -125,7 +125,7 @@ def test_those_of_a_worker_that_was_killed_take_no_room_for_long(line: Line[Pres
     assert (second.enter(LIMIT), second.census.peers) == (LIMIT, 0)
 
 
-def test_those_of_a_worker_that_ended_take_none(line: Line[Present]) -> None:
+def test_those_of_a_worker_that_ended_take_none(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(LIMIT)
     line.clock.advance(BEAT_SECONDS)
@@ -134,7 +134,9 @@ def test_those_of_a_worker_that_ended_take_none(line: Line[Present]) -> None:
     assert (second.enter(LIMIT), second.census.peers) == (LIMIT, 0)
 
 
-def test_without_a_bus_each_worker_limits_by_itself_and_together_again_when_it_is_back(line: Line[Present]) -> None:
+def test_without_a_bus_each_worker_limits_by_itself_and_together_again_when_it_is_back(
+    line: SignalLine[Present],
+) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(3)
     line.clock.advance(BEAT_SECONDS)
@@ -150,7 +152,7 @@ def test_without_a_bus_each_worker_limits_by_itself_and_together_again_when_it_i
         assert worker.enter() == 0
 
 
-def test_a_new_worker_soon_knows_what_the_others_have_had_for_long(line: Line[Present]) -> None:
+def test_a_new_worker_soon_knows_what_the_others_have_had_for_long(line: SignalLine[Present]) -> None:
     first, second = Worker(line), Worker(line)
     first.enter(2)
     second.enter(1)
@@ -161,7 +163,7 @@ def test_a_new_worker_soon_knows_what_the_others_have_had_for_long(line: Line[Pr
     assert new.enter(2) == 1
 
 
-def test_whoever_has_nothing_says_nothing(line: Line[Present]) -> None:
+def test_whoever_has_nothing_says_nothing(line: SignalLine[Present]) -> None:
     worker = Worker(line)
     pass_by(line, 2 * REVIEW_SECONDS)
     assert line.said == []
@@ -179,7 +181,7 @@ def test_whoever_has_nothing_says_nothing(line: Line[Present]) -> None:
     assert line.said == []
 
 
-def test_little_is_said_while_nothing_changes(line: Line[Present]) -> None:
+def test_little_is_said_while_nothing_changes(line: SignalLine[Present]) -> None:
     worker = Worker(line)
     worker.enter(2)
     pass_by(line, REVIEW_SECONDS)
@@ -189,7 +191,7 @@ def test_little_is_said_while_nothing_changes(line: Line[Present]) -> None:
     assert sum(len(present.counted) for present in line.said) <= 10
 
 
-def test_however_many_there_are_what_is_said_fits_into_one_packet_and_all_are_told(line: Line[Present]) -> None:
+def test_however_many_there_are_what_is_said_fits_into_one_packet_and_all_are_told(line: SignalLine[Present]) -> None:
     first, second = Worker(line, most=10**6, limits=2), Worker(line, most=10**6, limits=2)
     number = 3 * MOST + 1
     for count in first.counts:
@@ -208,7 +210,7 @@ def test_however_many_there_are_what_is_said_fits_into_one_packet_and_all_are_to
         line.clock.advance(BEAT_SECONDS)
 
 
-def test_a_limit_of_another_version_changes_nothing(line: Line[Present]) -> None:
+def test_a_limit_of_another_version_changes_nothing(line: SignalLine[Present]) -> None:
     worker = Worker(line)
     line.signal(
         Present(
@@ -269,7 +271,7 @@ moves = st.lists(
 def test_whatever_was_lost_repeated_and_late_in_the_end_all_know(
     number: int, most: int, moves: list[tuple[int, str, int, float]], data: st.DataObject
 ) -> None:
-    line: Line[Present] = Line(Present)
+    line: SignalLine[Present] = SignalLine(Present)
     workers = [Worker(line, most) for _ in range(number)]
     # Nothing, once, twice; at once or so late that later ones overtake it.
     chances = st.sampled_from(((0.0,), (0.0,), (), (0.0, 0.6), (0.9,), (5.0,)))
@@ -307,7 +309,7 @@ def test_together_they_let_in_what_the_documentation_says_at_most(
     number: int, late: float, tries: list[tuple[int, int]]
 ) -> None:
     most = 40
-    line: Line[Present] = Line(Present)
+    line: SignalLine[Present] = SignalLine(Present)
     workers = [Worker(line, most) for _ in range(number)]
     for worker in workers:
         # They know of each other, as workers do that have clients.

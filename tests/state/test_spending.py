@@ -18,7 +18,7 @@ from chatd.state.exchange import Exchange
 from chatd.state.spending import BEAT_SECONDS, MOST, Had, Spending, Spent
 from chatd.state.throttle import Throttle
 from chatd.workers.rhythm import Rhythm
-from tests.kit.line import Line, raised
+from tests.kit.signal_line import SignalLine, raised
 
 SEND = next(declaration for declaration in DECLARATIONS if declaration.name == "message.send")
 BURST, RATE = 100, 10
@@ -30,7 +30,7 @@ class Worker:
     """One of those on a line."""
 
     def __init__(
-        self, line: Line[Spent], *, rates: Rates = RATES, secret: bytes = b"s", capacity: int = CAPACITY
+        self, line: SignalLine[Spent], *, rates: Rates = RATES, secret: bytes = b"s", capacity: int = CAPACITY
     ) -> None:
         self.throttle = Throttle(rates, secret, line.clock.seconds, capacity=capacity)
         exchange = Exchange(raised)
@@ -47,7 +47,7 @@ class Worker:
 
 
 def test_what_was_had_on_one_worker_is_had_on_all() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     first, second = Worker(line), Worker(line)
     assert first.send(BURST) == BURST
     line.clock.advance(BEAT_SECONDS)
@@ -56,7 +56,7 @@ def test_what_was_had_on_one_worker_is_had_on_all() -> None:
 
 
 def test_a_flooder_on_two_workers_gets_no_more_in_the_long_run_than_on_one() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     workers = [Worker(line), Worker(line)]
     seconds, had = 60, sum(worker.send(BURST) for worker in workers)
     for _ in range(seconds * 10):
@@ -78,7 +78,7 @@ def test_a_flooder_on_two_workers_gets_no_more_in_the_long_run_than_on_one() -> 
 def test_together_they_let_through_what_the_documentation_says_at_most(
     number: int, late: float, moves: list[tuple[int, int, float]]
 ) -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     line.late = late
     workers = [Worker(line) for _ in range(number)]
     begun, had = line.clock.seconds(), 0
@@ -93,7 +93,7 @@ def test_together_they_let_through_what_the_documentation_says_at_most(
 
 def test_tokens_that_are_looked_at_for_long_and_hold_cost_nothing_on_other_workers() -> None:
     """An office comes back at once, while the auth service takes its time."""
-    line = Line(Spent)
+    line = SignalLine(Spent)
     first, second = Worker(line), Worker(line)
     burst = int(Rate.parse(RATES.failed_auth).burst)
     for _ in range(burst):
@@ -107,7 +107,7 @@ def test_tokens_that_are_looked_at_for_long_and_hold_cost_nothing_on_other_worke
 
 
 def test_guesses_that_failed_count_on_all_workers() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     first, second = Worker(line), Worker(line)
     for failed in [True, False] * (int(Rate.parse(RATES.failed_auth).burst) - 1) + [True]:
         assert first.throttle.guess_refusal(OFFICE) is None
@@ -117,7 +117,7 @@ def test_guesses_that_failed_count_on_all_workers() -> None:
 
 
 def test_a_lost_signal_lets_only_a_little_more_through() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     first, second = Worker(line), Worker(line)
     line.cut = True
     first.send(BURST)
@@ -129,7 +129,7 @@ def test_a_lost_signal_lets_only_a_little_more_through() -> None:
 
 
 def test_nobody_hears_themselves() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     alone = Worker(line)
     alone.send(BURST // 2)
     line.clock.advance(BEAT_SECONDS)
@@ -138,7 +138,7 @@ def test_nobody_hears_themselves() -> None:
 
 
 def test_nothing_is_said_where_nobody_had_much() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     worker = Worker(line)
     for number in range(100):
         worker.send(int(BURST * SHARE) - 1, user=f"user-{number}")
@@ -147,7 +147,7 @@ def test_nothing_is_said_where_nobody_had_much() -> None:
 
 
 def test_who_has_little_again_and_again_is_told_of_all_the_same() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     worker = Worker(line)
     for _ in range(20):
         worker.send(1)
@@ -157,7 +157,7 @@ def test_who_has_little_again_and_again_is_told_of_all_the_same() -> None:
 
 
 def test_what_is_said_fits_into_one_packet_however_many_had_much_of_everything() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     worker = Worker(line, rates=Rates(**dict.fromkeys(Rates.__struct_fields__, "1000000/s burst 10000000")))
     for limit in worker.throttle.shared:
         for number in range(3 * MOST):
@@ -170,7 +170,7 @@ def test_what_is_said_fits_into_one_packet_however_many_had_much_of_everything()
 
 
 def test_no_user_and_no_address_stands_in_what_is_said() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     worker = Worker(line, rates=Rates(address="1/s burst 100"))
     allowance = worker.throttle.allowance("alice", "192.0.2.1")
     for _ in range(100):
@@ -183,7 +183,7 @@ def test_no_user_and_no_address_stands_in_what_is_said() -> None:
 
 
 def test_a_limit_of_another_version_and_of_another_installation_changes_nothing() -> None:
-    line = Line(Spent)
+    line = SignalLine(Spent)
     worker, stranger = Worker(line), Worker(line, secret=b"another")
     line.signal(Spent(worker=b"newer", had=(Had(limit="sorcery", amounts=((bytes(8), 10),)),)))
     stranger.send(BURST)
