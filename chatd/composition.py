@@ -24,6 +24,7 @@ from chatd.contacts.asking import AskedContacts
 from chatd.edge.admission import Admission
 from chatd.edge.arrivals import Arrivals
 from chatd.edge.clients import Clients
+from chatd.edge.descriptions import descriptions
 from chatd.edge.gateway import Gateway
 from chatd.edge.memory import MemoryWatch
 from chatd.edge.metrics import Metrics
@@ -197,7 +198,7 @@ def build_worker(
         pool,
         migrate.load(),
         PREPARED,
-        build_site(gateway, connections),
+        build_site(gateway, connections, descriptions()),
         connections,
         endpoints,
         drain=settings.timeouts.drain,

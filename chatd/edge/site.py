@@ -10,16 +10,13 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from chatd.edge.asyncapi import asyncapi
 from chatd.edge.channel import ChatChannel, Phase
 from chatd.edge.gateway import Gateway
 from chatd.edge.headers import COMMON, Headers, over_tls
 from chatd.edge.health import Health, Readiness
-from chatd.edge.openapi import openapi
 from chatd.edge.reading import Document
 from chatd.edge.request import ChatRequest
 from chatd.edge.rest import RestResource
-from chatd.edge.schemas import rendered
 from chatd.edge.turning_away import Farewells, TurnedAway
 from chatd.edge.upgrade import SuccessorFactory, UpgradeResource
 from chatd.errors import ChatdError, NotFound, Overloaded
@@ -177,15 +174,16 @@ class ChatSite(Site):
             channel.go_away()
 
 
-def build_site(gateway: Gateway, websocket_factory: SuccessorFactory) -> ChatSite:
-    """Everything that one port serves. The WebSocket's factory is started and stopped by whoever opens the port."""
-    declarations = gateway.router.declarations
+def build_site(gateway: Gateway, websocket_factory: SuccessorFactory, descriptions: Mapping[str, bytes]) -> ChatSite:
+    """Everything that one port serves. The WebSocket's factory is started and stopped by whoever opens the port.
+
+    ``descriptions`` are JSON documents about it, by the names of their files.
+    """
     documents: dict[bytes, Responder] = {
         b"/": Document(INDEX),
         b"/v1/ws": UpgradeResource(websocket_factory),
-        b"/v1/openapi.json": Document(rendered(openapi(declarations))),
-        b"/v1/asyncapi.json": Document(rendered(asyncapi(declarations))),
         b"/healthz": Health(),
         b"/readyz": Readiness(gateway.condition),
+        **{b"/v1/" + name.encode(): Document(content) for name, content in descriptions.items()},
     }
     return ChatSite(gateway, Entrance(documents, RestResource(gateway)))

@@ -14,7 +14,7 @@ from chatd.wire.commands import Done
 from tests.kit.visitor import RecordingRouter, Visitor, WaitingRouter, World, request, settings
 
 PING = [declaration for declaration in DECLARATIONS if declaration.name == "ping"]
-"""The descriptions of all commands would take longer than these tests."""
+"""To make the routes of all commands would take longer than these tests."""
 PROXY, CLIENT, OTHER, STRANGER = "127.0.0.1", "192.0.2.7", "192.0.2.8", "198.51.100.1"
 
 

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from chatd.edge.admission import Admission
 from chatd.edge.clients import Clients
+from chatd.edge.descriptions import descriptions
 from chatd.edge.gateway import Gateway
 from chatd.edge.handshake import Handshake
 from chatd.edge.site import ChatSite, build_site
@@ -36,6 +37,9 @@ from chatd.state.throttle import Throttle
 from chatd.wire.commands import Command, Declaration, Done, Reply
 
 TOKEN = "token-of-alice"
+
+DESCRIPTIONS = descriptions()
+"""Made once: that takes longer than most that is done with them."""
 
 
 @implementer(ITokenVerifier)
@@ -124,7 +128,7 @@ class World:
             features=(),
             epoch=lambda: "an-epoch",
         )
-        self.site: ChatSite = build_site(gateway, self.websockets)
+        self.site: ChatSite = build_site(gateway, self.websockets, DESCRIPTIONS)
 
     @property
     def by_address(self) -> dict[str, int]:
