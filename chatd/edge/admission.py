@@ -12,7 +12,8 @@ class Admission:
     """Counts sockets: all that this worker has, and those of each address and person on all workers.
 
     ``key`` says as what an address or a person is counted. ``room`` is whether the process has room for one more than
-    there are. ``refused`` counts who found none, be it on a connection of a proxy's.
+    there are. ``refused`` counts who found none, be it on a connection of a proxy's; ``parting`` are those of them that
+    stay for a while to read why.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Admission:
         self.addresses = KeyedCount("connections_per_address", limits.max_connections_per_address)
         self.people = KeyedCount("connections_per_user", limits.max_connections_per_user)
         self.connections = 0
+        self.parting = 0
         self.unauthenticated = 0
         self.refused = 0
 
@@ -47,7 +49,7 @@ class Admission:
         if (
             self.connections >= self._max_connections
             or self.unauthenticated >= self._max_unauthenticated
-            or not self._room(self.connections)
+            or not self.has_room
             or not self._enter(self._address(host))
         ):
             self.refused += 1
@@ -55,6 +57,11 @@ class Admission:
         self.connections += 1
         self.unauthenticated += 1
         return True
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the process has room for one more socket, be it only to be told that it is refused."""
+        return self._room(self.connections + self.parting)
 
     def crowded(self, host: str | None) -> bool:
         """Whether this address has used up its own share."""
@@ -72,7 +79,7 @@ class Admission:
         self._forget(old)
         return True
 
-    def belongs_to(self, user: str) -> bool:
+    def count_for_person(self, user: str) -> bool:
         """Let an admitted socket count for this person too; False, and it does not, where they have too many."""
         if not self.people.enter(self._key("user", user)):
             self.refused += 1

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, IProtocolFactory
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, providedBy
+from zope.interface import directlyProvides, implementer, providedBy
 
 from chatd.edge.clients import Clients, Unnamed
 from chatd.settings.model import Settings
@@ -24,6 +24,7 @@ from chatd.wire.proxy_header import HeaderError, Source, read_header
 log = Logger()
 
 
+@implementer(IHalfCloseableProtocol)
 class AnnouncedConnection(ProtocolWrapper):
     """Reads the header, and is from then on the transport of what speaks behind it, which hears of no other peer.
 
@@ -88,6 +89,17 @@ class AnnouncedConnection(ProtocolWrapper):
         protocol, self.wrappedProtocol = self.wrappedProtocol, None
         if protocol is not None:
             protocol.connectionLost(reason)
+
+    def readConnectionLost(self) -> None:
+        """The peer has closed its side: what it wraps says what becomes of that, as it would without this."""
+        wrapped: Any = IHalfCloseableProtocol(self.wrappedProtocol, None)
+        if wrapped is not None:
+            wrapped.readConnectionLost()
+        else:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """We have closed ours."""
 
     def getPeer(self) -> Any:
         """The client, once it is known."""

@@ -23,10 +23,11 @@ trickles is served within the time or not at all. Twisted alone would hold such 
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IDelayedCall, IProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from chatd.edge import problems
 from chatd.edge.clients import Peer
@@ -53,6 +54,7 @@ class Phase(Enum):
     GONE = auto()
 
 
+@implementer(IHalfCloseableProtocol)
 class ChatChannel(HTTPChannel):
     """Speaks HTTP/1.1 on one socket, until it is closed or a WebSocket takes it over."""
 
@@ -97,7 +99,7 @@ class ChatChannel(HTTPChannel):
             crowded = self.site.gateway.admission.crowded(host)
             self._say_last(RateLimited(CROWDED, retry_after_ms=wait) if crowded else Overloaded(retry_after_ms=wait))
             self.transport.unregisterProducer()
-            self.site.farewells.close(self.transport)
+            self.site.farewells.close(self.transport, host or "")
 
     def serve_for(self, client: str) -> None:
         """The connection counts for ``client`` until the request is answered, or as long as a WebSocket lasts.
@@ -247,6 +249,18 @@ class ChatChannel(HTTPChannel):
         # First, since the transport may have gone before this returns.
         self._enter(Phase.CLOSING)
         super().loseConnection()
+
+    def readConnectionLost(self) -> None:
+        """The client has closed its side, and may still read: what it asked is answered, what was said leaves first."""
+        if self.phase is Phase.ANSWERING:
+            self.last_answer()
+        elif self.phase in (Phase.CLOSING, Phase.GONE):
+            self.transport.loseConnection()
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """We have closed ours."""
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(Malformed("This is no well-formed HTTP/1.1 request."))

@@ -117,7 +117,7 @@ class ConnectionHandler(GuardedProtocol):
             if refusal is not None:
                 raise refusal
             claims = await gateway.identify(auth.token, device, self.client_address)
-            self.socket.belongs_to(claims.user)
+            self.socket.count_for_person(claims.user)
         except RateLimited as refusal:
             self.session.failed(refusal)
         except PeerError as error:

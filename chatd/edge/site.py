@@ -96,7 +96,7 @@ class ChatSite(Site):
             Phase.ENDING: timeouts.http_idle,
             Phase.CLOSING: timeouts.close,
         }
-        self.farewells = Farewells(self.reactor, timeouts.close)
+        self.farewells = Farewells(gateway.admission, self.reactor, timeouts.close)
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 only: Twisted would add HTTP/2 as soon as its libraries are there, which none of this is for."""
@@ -139,7 +139,7 @@ class ChatSite(Site):
                 return super().buildProtocol(addr)  # type: ignore[no-untyped-call] # Twisted's
             refusal = Overloaded("Too many connect at once: wait, and come back.", retry_after_ms=self._turn_ms())
         self.gateway.admission.refused += 1
-        return TurnedAway(refusal, self.common_headers(False), self.farewells)
+        return TurnedAway(refusal, self.common_headers(False), self.farewells, peer.host)
 
     def _turn_ms(self) -> int:
         """When a socket that came out of turn may try again.

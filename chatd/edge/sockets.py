@@ -17,7 +17,7 @@ class Socket:
     """One admitted socket's place in the counts.
 
     It goes along when a WebSocket takes the connection over, and whoever has the connection in the end says
-    :meth:`left`. That, :meth:`authenticated` and :meth:`belongs_to` count once, however often they are called.
+    :meth:`left`. That, :meth:`authenticated` and :meth:`count_for_person` count once, however often they are called.
 
     ``host`` is the address that it counts for, None while it is a proxy's that has not said for whom.
     """
@@ -46,10 +46,10 @@ class Socket:
             self._authenticated = True
             self._admission.authenticated()
 
-    def belongs_to(self, user: str) -> None:
+    def count_for_person(self, user: str) -> None:
         """It is a WebSocket of this person's. Raises RateLimited, and it is not, where they have too many."""
         if self._user is None and not self._left:
-            if not self._admission.belongs_to(user):
+            if not self._admission.count_for_person(user):
                 raise RateLimited(TOO_MANY, retry_after_ms=TOO_MANY_MS)
             self._user = user
 

@@ -22,8 +22,8 @@ class Successor(Protocol):
     """What takes a connection over: a Twisted protocol with a place for the socket.
 
     ``socket`` and ``handshake`` are set before the connection is made. The protocol says ``socket.authenticated()``
-    when it has been shown a token that holds, before that ``socket.belongs_to()`` where it was not the handshake that
-    showed it, and ``socket.left()`` in its ``connectionLost``.
+    when it has been shown a token that holds, and before that, where it was not the handshake that showed it,
+    ``socket.count_for_person()``; ``socket.left()`` in its ``connectionLost``.
     """
 
     socket: Socket
@@ -85,7 +85,7 @@ class UpgradeResource:
         if successor is None:
             raise Overloaded
         if handshake.claims is not None:
-            channel.socket.belongs_to(handshake.claims.user)
+            channel.socket.count_for_person(handshake.claims.user)
         successor.socket = channel.socket
         successor.handshake = handshake
         early = channel.hand_over(successor)

@@ -7,28 +7,35 @@ tells whom, and when, is :mod:`chatd.state.census`.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-UNTOLD: Final = 1 / 4
+UNTOLD_PART: Final = 1 / 4
 """The part of a limit that all other workers together may have without telling, since few matter and many have few."""
 
 
 class KeyedCount:
     """How many each has, and that nobody may have more than ``most``.
 
-    ``refused`` counts what there was no room for, since the start. ``untold`` are those of whom there is something to
-    tell, perhaps. What other workers tell of one key is the number that they have of it, never a difference: so a lost
-    word is made up for by the next one, and one that is heard twice changes nothing.
+    ``refused`` counts what there was no room for, since the start. What other workers tell of one key is the number
+    that they have of it, never a difference: so a lost word is made up for by the next one, and one that is heard twice
+    changes nothing.
     """
 
     def __init__(self, name: str, most: int) -> None:
         self.name = name
         self.most = most
         self.refused = 0
-        self.untold: dict[bytes, None] = {}
+        # Those that have changed, and those that are to be told once more, which can wait.
+        self._news: dict[bytes, None] = {}
+        self._again: dict[bytes, None] = {}
         self._here: dict[bytes, int] = {}
         self._told: set[bytes] = set()
         self._elsewhere: dict[bytes, int] = {}
         # By worker and key: how many, and in which of its words. What was heard last stands last.
         self._heard: dict[bytes, dict[bytes, tuple[int, int]]] = {}
+
+    @property
+    def reviewing(self) -> bool:
+        """Whether some of what is to be told once more has not been told yet."""
+        return bool(self._again)
 
     @property
     def any_here(self) -> bool:
@@ -49,7 +56,7 @@ class KeyedCount:
             self.refused += 1
             return False
         self._here[key] = self._here.get(key, 0) + 1
-        self.untold[key] = None
+        self._news[key] = None
         return True
 
     def leave(self, key: bytes) -> None:
@@ -60,27 +67,33 @@ class KeyedCount:
         else:
             del self._here[key]
         if left or key in self._told:
-            self.untold[key] = None
+            self._news[key] = None
         else:
-            self.untold.pop(key, None)
+            self._news.pop(key, None)
 
     # -- what others are told --
 
     def review(self, workers: int) -> None:
-        """All that is worth telling is to be told, be it for the second time."""
+        """All that is worth telling is to be told, be it once more."""
         floor = self._floor(workers)
         worth = (key for key, amount in self._here.items() if amount >= floor)
-        self.untold.update(dict.fromkeys((*worth, *self._told)))
+        self._again.update(dict.fromkeys((*worth, *self._told)))
 
     def tell(self, most: int, workers: int) -> list[tuple[bytes, int]]:
-        """How many there are here of what has changed, of ``most`` keys at most: the others stay untold.
+        """How many there are here of what is to be told, of ``most`` keys at most; what has changed does not wait long.
 
         Where a key has too few to matter among so many ``workers``, that is told once, as 0.
         """
         floor = self._floor(workers)
+        # However much changes, some of the rest is told each time.
+        news = most * 2 // 3 if self._again else most
+        told = self._take(self._news, news, floor)
+        return told + self._take(self._again, most - len(told), floor)
+
+    def _take(self, queue: dict[bytes, None], most: int, floor: float) -> list[tuple[bytes, int]]:
         told: list[tuple[bytes, int]] = []
         looked_at: list[bytes] = []
-        for key in self.untold:
+        for key in queue:
             if len(told) == most:
                 break
             looked_at.append(key)
@@ -92,11 +105,12 @@ class KeyedCount:
                 self._told.remove(key)
                 told.append((key, 0))
         for key in looked_at:
-            del self.untold[key]
+            self._news.pop(key, None)
+            self._again.pop(key, None)
         return told
 
     def _floor(self, workers: int) -> float:
-        return max(1.0, self.most * UNTOLD / workers)
+        return max(1.0, self.most * UNTOLD_PART / workers)
 
     # -- what others tell --
 

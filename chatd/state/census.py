@@ -29,7 +29,7 @@ SILENT_SECONDS: Final = 3 * ALIVE_SECONDS
 """After how long a worker that said nothing is taken for dead, and its connections with it."""
 
 REVIEW_SECONDS: Final = 10.0
-"""How often all is told anew."""
+"""How often all is told anew; the next time does not begin before the last one has ended."""
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -52,12 +52,12 @@ class Present(Signal, frozen=True, kw_only=True, tag="limits.present"):
 
 
 class _Peer:
-    """Another worker: the last that it said, and when that was heard."""
+    """Another worker: the last that it said, and when that was heard. From ``whole`` on no word was missed."""
 
-    __slots__ = ("heard_at", "number")
+    __slots__ = ("heard_at", "number", "whole")
 
     def __init__(self, number: int, heard_at: float) -> None:
-        self.number = number
+        self.number = self.whole = number
         self.heard_at = heard_at
 
 
@@ -84,28 +84,24 @@ class Census:
         rhythm.every(BEAT_SECONDS, self.tell)
         rhythm.at_end(self.leave)
 
-    @property
-    def peers(self) -> int:
-        """How many other workers are known to count something."""
-        return len(self._peers)
-
     async def tell(self) -> None:
         """Tell the others, where there is anything to tell; forget whoever tells nothing any more."""
         now = self._clock()
         for worker in [worker for worker, peer in self._peers.items() if now - peer.heard_at > SILENT_SECONDS]:
             self._forget(worker)
         workers = 1 + len(self._peers)
-        if now >= self._review_at:
+        if now >= self._review_at and self._since == self._review_began:
             self._review_at = now + REVIEW_SECONDS
             self._review_began = self._next
             for count in self._counts.values():
                 count.review(workers)
         told = ((name, count.tell(MOST, workers)) for name, count in self._counts.items())
         counted = tuple(Counted(limit=name, amounts=tuple(amounts)) for name, amounts in told if amounts)
-        if not any(count.untold for count in self._counts.values()):
+        if not any(count.reviewing for count in self._counts.values()):
             self._since = self._review_began
         alive = now - self._said_at >= ALIVE_SECONDS and any(count.any_here for count in self._counts.values())
-        if counted or alive:
+        # The first word has the others tell a newcomer what they have.
+        if counted or alive or self._next == 1:
             self._say(counted, now)
 
     async def leave(self) -> None:
@@ -125,19 +121,23 @@ class Census:
         now = self._clock()
         peer = self._peers.get(present.worker)
         if peer is None:
-            self._peers[present.worker] = _Peer(present.number, now)
+            peer = self._peers[present.worker] = _Peer(present.number, now)
             # It knows of nothing that was told before it came, or was heard again.
             self._review_at = now
         elif present.number <= peer.number:
             return
         else:
+            if present.number > peer.number + 1:
+                peer.whole = present.number
             peer.number, peer.heard_at = present.number, now
         for counted in present.counted:
             count = self._counts.get(counted.limit)
             if count is not None:
                 count.learn(present.worker, present.number, counted.amounts)
-        for count in self._counts.values():
-            count.outdate(present.worker, present.since)
+        # What was told in a word that got lost was told nevertheless.
+        if present.since >= peer.whole:
+            for count in self._counts.values():
+                count.outdate(present.worker, present.since)
         if present.since > present.number:
             self._forget(present.worker)
 

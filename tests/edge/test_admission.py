@@ -128,17 +128,17 @@ def test_a_person_has_so_many_websockets_from_wherever_and_one_that_ends_makes_r
     sockets = [Socket(one, f"192.0.2.{number}") for number in range(4)]
     for socket in sockets:
         assert one.admit(socket.host)
-    sockets[0].belongs_to("alice")
-    sockets[0].belongs_to("alice")
-    sockets[1].belongs_to("alice")
-    sockets[2].belongs_to("bob")
+    sockets[0].count_for_person("alice")
+    sockets[0].count_for_person("alice")
+    sockets[1].count_for_person("alice")
+    sockets[2].count_for_person("bob")
     with pytest.raises(RateLimited) as refused:
-        sockets[3].belongs_to("alice")
+        sockets[3].count_for_person("alice")
     assert refused.value.retry_after_ms == TOO_MANY_MS
     assert (one.people.refused, one.refused) == (1, 1)
     sockets[0].left()
     sockets[0].left()
-    sockets[3].belongs_to("alice")
+    sockets[3].count_for_person("alice")
     for socket in sockets:
         socket.left()
     assert (one.people.any_here, one.addresses.any_here, one.connections) == (False, False, 0)
@@ -149,7 +149,7 @@ def test_a_socket_that_has_gone_does_not_come_to_be_anybodys() -> None:
     one.admit("192.0.2.1")
     gone = Socket(one, "192.0.2.1")
     gone.left()
-    gone.belongs_to("alice")
+    gone.count_for_person("alice")
     assert not one.people.any_here
 
 

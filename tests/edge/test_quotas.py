@@ -11,7 +11,7 @@ from zope.interface import alsoProvides
 
 from chatd.edge import quotas
 from chatd.edge.site import LONGEST_LINE_S, RETRY_AFTER_MS
-from chatd.edge.turning_away import MOST_FAREWELLS, TurnedAway
+from chatd.edge.turning_away import MOST_FAREWELLS, MOST_OF_ONE, TurnedAway
 from chatd.handlers.liveness import Liveness
 from chatd.router import Router
 from chatd.security.limits import Rate, Standing
@@ -239,7 +239,7 @@ def test_what_is_turned_away_gets_time_to_read_why_while_there_are_few(sections:
     """A socket that is closed while something is still sent to it is reset, and the answer on it may be lost."""
     full = World(settings=settings(**sections))
     full.visitor()
-    away = [full.visitor(THERE) for _ in range(MOST_FAREWELLS + 1)]
+    away = [full.visitor(f"203.0.113.{number}") for number in range(MOST_FAREWELLS + 1)]
     assert all(visitor.answer().status == 503 for visitor in away)
     assert [visitor.transport.half_closed for visitor in away] == [True] * MOST_FAREWELLS + [False]
     assert away[-1].transport.disconnecting
@@ -250,8 +250,27 @@ def test_what_is_turned_away_gets_time_to_read_why_while_there_are_few(sections:
     full.clock.advance(full.settings.timeouts.close)
     assert [away[0].aborted, away[1].aborted] == [True, False]
     away[0].hang_up()
-    # There is a place again.
-    assert full.visitor(THERE).transport.half_closed
+    assert full.admission.parting == 0
+    # There are places again, for several addresses.
+    flood = [full.visitor(THERE) for _ in range(MOST_OF_ONE + 1)]
+    assert [visitor.transport.half_closed for visitor in flood] == [True] * MOST_OF_ONE + [False]
+    assert full.visitor(HERE).transport.half_closed
+    # One that has closed its own side may still read.
+    flood[0].channel.readConnectionLost()
+    assert flood[0].transport.disconnecting
+
+
+def test_what_is_turned_away_takes_nobodys_room() -> None:
+    """Such as descriptors, of which there may be no more."""
+    full = World(settings=settings(limits={"max_connections": 1}))
+    full.admission._room = lambda sockets: sockets < 3
+    full.visitor()
+    away = [full.visitor(THERE) for _ in range(3)]
+    assert [visitor.transport.half_closed for visitor in away] == [True, True, False]
+    full.admission._max_connections = 2
+    assert not full.admission.admit(HERE)
+    away[0].hang_up()
+    assert full.admission.admit(HERE)
 
 
 def test_over_tls_it_is_closed_before_the_handshake() -> None:

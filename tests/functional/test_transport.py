@@ -1,6 +1,7 @@
 """Peers that are slow, silent or half gone: each is served, or closed at its deadline."""
 
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -124,6 +125,25 @@ def test_who_is_refused_reads_why_whatever_they_go_on_to_send(server: Server) ->
         assert status == 413
         # A reset would raise.
         assert raw.socket.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx", 413),
+        (GET, 401),
+        (b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    ],
+    ids=["bad", "too large", "unauthorized", "good"],
+)
+def test_who_has_said_all_and_closed_that_side_is_answered(said: bytes, status: int, server: Server) -> None:
+    for _ in range(10):
+        with RawSocket(server.url) as raw:
+            raw.send(said)
+            raw.socket.shutdown(socket.SHUT_WR)
+            assert raw.response()[0] == status
+            assert raw.socket.recv(1) == b""
 
 
 def test_many_that_trickle_do_not_keep_others_out(impatient: Server, person: Callable[..., Person]) -> None:

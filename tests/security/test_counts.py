@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.security.counts import UNTOLD, KeyedCount
+from chatd.security.counts import UNTOLD_PART, KeyedCount
 
 ALICE, BOB = b"alice", b"bob"
 THERE, YONDER = b"there", b"yonder"
@@ -93,8 +93,8 @@ def test_what_does_not_fit_is_told_next() -> None:
 def test_who_comes_and_goes_before_anybody_is_told_leaves_nothing_behind() -> None:
     here = count(here=1)
     here.leave(ALICE)
-    assert not here.untold
     assert not here.any_here
+    assert not here._news
 
 
 @pytest.mark.parametrize(("workers", "floor"), [(1, 25), (2, 13), (5, 5), (25, 1), (1000, 1)])
@@ -105,7 +105,7 @@ def test_the_more_workers_there_are_the_less_is_worth_telling(workers: int, floo
         assert here.tell(10, workers) == []
     here.enter(ALICE)
     assert here.tell(10, workers) == [(ALICE, floor)]
-    assert (workers - 1) * (floor - 1) < 100 * UNTOLD
+    assert (workers - 1) * (floor - 1) < 100 * UNTOLD_PART
 
 
 def test_what_is_no_longer_worth_telling_is_told_as_none() -> None:
@@ -128,6 +128,22 @@ def test_a_review_has_all_told_again_that_is_worth_it() -> None:
     assert here.tell(10, 100) == [(ALICE, 25), (BOB, 1)]
     here.review(1)
     assert here.tell(10, 1) == [(ALICE, 25), (BOB, 0)]
+
+
+def test_what_has_changed_is_told_before_what_is_only_told_again_but_does_not_hold_it_up() -> None:
+    here = count(1000)
+    old = [bytes([number]) for number in range(10)]
+    for key in old:
+        here.enter(key)
+    here.tell(10, 1000)
+    here.review(1000)
+    for key in old[5:]:
+        here.enter(key)
+    assert here.reviewing
+    assert here.tell(6, 1000) == [*((key, 2) for key in old[5:9]), *((key, 1) for key in old[:2])]
+    assert here.tell(6, 1000) == [(old[9], 2), *((key, 1) for key in old[2:5])]
+    assert not here.reviewing
+    assert here.tell(6, 1000) == []
 
 
 keys = st.integers(0, 3).map(lambda number: bytes([number]))

@@ -1,5 +1,6 @@
 """A limit on connections holds for all workers together, but for what they could not know of each other yet."""
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -30,6 +31,9 @@ LIMIT = 4
 ALICE, BOB = b"alice---", b"bob-----"
 
 
+_names = itertools.count(1)
+
+
 class Worker:
     """One of those on a line. ``has`` are its connections."""
 
@@ -39,7 +43,7 @@ class Worker:
         self.count = self.counts[0]
         exchange = Exchange(raised)
         self.rhythm = Rhythm(line.clock, raised)
-        name = len(line.heeds).to_bytes(16)
+        name = next(_names).to_bytes(16)
         self.census = Census(self.counts, line, exchange, self.rhythm, name, line.clock.seconds)  # type: ignore[arg-type]
         self.heed = exchange.heed
         line.heeds.append(self.heed)
@@ -122,7 +126,7 @@ def test_those_of_a_worker_that_was_killed_take_no_room_for_long(line: SignalLin
     pass_by(line, SILENT_SECONDS - ALIVE_SECONDS)
     assert second.enter() == 0
     pass_by(line, 2 * ALIVE_SECONDS)
-    assert (second.enter(LIMIT), second.census.peers) == (LIMIT, 0)
+    assert (second.enter(LIMIT), len(second.census._peers)) == (LIMIT, 0)
 
 
 def test_those_of_a_worker_that_ended_take_none(line: SignalLine[Present]) -> None:
@@ -131,7 +135,7 @@ def test_those_of_a_worker_that_ended_take_none(line: SignalLine[Present]) -> No
     line.clock.advance(BEAT_SECONDS)
     first.rhythm.stopService()
     line.clock.advance(0)
-    assert (second.enter(LIMIT), second.census.peers) == (LIMIT, 0)
+    assert (second.enter(LIMIT), len(second.census._peers)) == (LIMIT, 0)
 
 
 def test_without_a_bus_each_worker_limits_by_itself_and_together_again_when_it_is_back(
@@ -158,13 +162,51 @@ def test_a_new_worker_soon_knows_what_the_others_have_had_for_long(line: SignalL
     second.enter(1)
     pass_by(line, 1.5 * REVIEW_SECONDS)
     new = Worker(line)
-    new.enter(1, BOB)
     pass_by(line, 2 * BEAT_SECONDS)
     assert new.enter(2) == 1
 
 
+def test_a_lost_word_takes_nothing_away_that_was_told(line: SignalLine[Present]) -> None:
+    first, second = Worker(line), Worker(line)
+    first.enter(LIMIT)
+    pass_by(line, 1.0)
+    while first.census._review_at - line.clock.seconds() > BEAT_SECONDS:
+        pass_by(line, BEAT_SECONDS)
+    line.cut = True
+    pass_by(line, 2 * BEAT_SECONDS)
+    line.cut = False
+    for _ in range(round(2 * REVIEW_SECONDS / BEAT_SECONDS)):
+        assert second.count.known(ALICE) == LIMIT
+        pass_by(line, BEAT_SECONDS)
+
+
+def test_with_more_to_tell_than_a_round_takes_news_comes_at_once_and_what_was_lost_is_made_up_for(
+    line: SignalLine[Present],
+) -> None:
+    first, second = Worker(line), Worker(line)
+    # One tells of so many in this time.
+    many = round(2 * REVIEW_SECONDS / BEAT_SECONDS) * MOST
+    for number in range(many):
+        first.enter(1, number.to_bytes(8))
+    pass_by(line, 2.2 * REVIEW_SECONDS)
+    assert all(second.count.known(number.to_bytes(8)) for number in range(many))
+    for _ in range(20):
+        first.enter(1)
+        pass_by(line, BEAT_SECONDS)
+        assert second.count.known(ALICE) == 1
+        line.cut = True
+        first.count.leave(ALICE)
+        pass_by(line, BEAT_SECONDS)
+        line.cut = False
+    pass_by(line, 2 * 3 * REVIEW_SECONDS)
+    assert second.count.known(ALICE) == 0
+    assert all(second.count.known(number.to_bytes(8)) for number in range(many))
+
+
 def test_whoever_has_nothing_says_nothing(line: SignalLine[Present]) -> None:
     worker = Worker(line)
+    # But that it is there.
+    line.said.clear()
     pass_by(line, 2 * REVIEW_SECONDS)
     assert line.said == []
     worker.enter()
@@ -199,6 +241,7 @@ def test_however_many_there_are_what_is_said_fits_into_one_packet_and_all_are_to
             # As many as are worth telling, and to be written in as many bytes as they can take.
             count._here[one.to_bytes(8)] = 10**6 - one
         count.review(2)
+    line.said.clear()
     line.clock.advance(BEAT_SECONDS)
     assert [len(counted.amounts) for counted in line.said[0].counted] == [MOST] * 2
     assert len(signalled(line.said[0])) <= MAX_BYTES - OVERHEAD
@@ -221,7 +264,7 @@ def test_a_limit_of_another_version_changes_nothing(line: SignalLine[Present]) -
         )
     )
     line.clock.advance(0)
-    assert (worker.enter(), worker.census.peers) == (1, 1)
+    assert (worker.enter(), len(worker.census._peers)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +295,7 @@ def test_one_worker_alone_hears_itself_and_counts_nothing_twice() -> None:
     rhythm.startService()
     assert count.enter(ALICE)
     clock.pump([BEAT_SECONDS] * 100)
-    assert (count.known(ALICE), census.peers) == (1, 0)
+    assert (count.known(ALICE), len(census._peers)) == (1, 0)
 
 
 moves = st.lists(
