@@ -258,6 +258,8 @@ def test_what_is_turned_away_gets_time_to_read_why_while_there_are_few(sections:
     # One that has closed its own side may still read.
     flood[0].channel.readConnectionLost()
     assert flood[0].transport.disconnecting
+    flood[0].hang_up()
+    assert full.visitor(THERE).transport.half_closed
 
 
 def test_what_is_turned_away_takes_nobodys_room() -> None:
