@@ -39,7 +39,7 @@ class Farewells:
     def close(self, transport: Any, host: str) -> None:
         """Close a TCP or UNIX socket from ``host``, and tell :meth:`closed` of its end.
 
-        What still arrives is to be ignored; where the other side is closed, `transport.loseConnection` is to be called.
+        What still arrives is to be ignored; once the client has closed its side, say ``transport.loseConnection()``.
         """
         address = address_group(host)
         if (
