@@ -27,6 +27,10 @@ def parse_tcp(table: str, port: int) -> Iterator[tuple[str, int]]:
 def _sockets(pid: int) -> Iterator[str]:
     folder = f"/proc/{pid}/fd"
     for name in os.listdir(folder):
-        target = os.readlink(f"{folder}/{name}")
+        try:
+            target = os.readlink(f"{folder}/{name}")
+        except FileNotFoundError:
+            # Closed meanwhile.
+            continue
         if target.startswith("socket:["):
             yield target[len("socket:[") : -1]
