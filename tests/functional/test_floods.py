@@ -29,6 +29,8 @@ BACK_PER_S = 200
 @pytest.fixture(scope="module")
 def settings() -> Sections:
     return {
+        # Alice alone is the storm.
+        "limits": {"max_connections_per_user": 1000},
         "rates": {
             "passing": "1/s burst 30",
             "address": "1/s burst 120",
