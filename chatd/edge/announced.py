@@ -96,7 +96,8 @@ class AnnouncedConnection(ProtocolWrapper):
         if wrapped is not None:
             wrapped.readConnectionLost()
         else:
-            self.transport.loseConnection()
+            # What Twisted does where nobody asks to be told of one side alone: both have ended.
+            self.transport.connectionLost(connectionDone)
 
     def writeConnectionLost(self) -> None:
         """We have closed ours."""

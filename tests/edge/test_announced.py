@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 
 from chatd.edge.announced import announcement
 from tests.edge.test_clients import PING
@@ -30,6 +31,10 @@ class TlsReadyTransport(TcpTransport):
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """There are no packets here."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """As Twisted ends both sides at once."""
+        self.protocol.connectionLost(reason)
 
 
 class Announced(Visitor):
@@ -154,6 +159,26 @@ def test_who_hangs_up_before_the_header_leaves_nothing_behind(world: World, conn
     visitor.send(b"PROXY")
     visitor.hang_up()
     assert (world.clock.getDelayedCalls(), world.site.arriving) == ([], 0)
+
+
+def test_a_client_that_has_closed_its_side_is_answered_all_the_same(world: World, connect: Connect) -> None:
+    visitor = connect()
+    visitor.send(HEADERS[0] + b"nonsense\r\n\r\n")
+    visitor.transport.protocol.readConnectionLost()
+    assert (visitor.answer().status, visitor.transport.disconnecting) == (400, True)
+    visitor.hang_up()
+    assert (world.clock.getDelayedCalls(), counted(world)) == ([], {})
+
+
+@pytest.mark.parametrize("said", [b"", HEADERS[0] + upgrade()], ids=["no header yet", "a WebSocket"])
+def test_what_cannot_go_on_with_one_side_ends_when_the_client_closes_its_own(
+    said: bytes, world: World, connect: Connect
+) -> None:
+    visitor = connect()
+    visitor.send(said)
+    visitor.transport.protocol.readConnectionLost()
+    assert all(successor.lost for successor in world.websockets.made)
+    assert (world.clock.getDelayedCalls(), world.site.arriving, counted(world)) == ([], 0, {})
 
 
 def test_an_announced_client_that_has_no_more_room_is_told_so(world: World, connect: Connect) -> None:

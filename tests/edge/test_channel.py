@@ -133,6 +133,26 @@ def test_an_answer_may_take_its_time(slow_world: World, slow: WaitingRouter) -> 
     assert visitor.answer().status == 200
 
 
+def test_a_client_that_has_closed_its_side_is_answered_when_there_is_an_answer(
+    slow_world: World, slow: WaitingRouter
+) -> None:
+    visitor = slow_world.visitor()
+    visitor.send(PING)
+    visitor.channel.readConnectionLost()
+    assert (visitor.closed, visitor.received) == (False, b"")
+    slow.answers[0].callback(Done())
+    answer = visitor.answer()
+    assert (answer.status, answer.headers["Connection"], visitor.closed) == (200, "close", True)
+
+
+@pytest.mark.parametrize("said", [b"", PING[:-2], PING], ids=["nothing", "half a request", "all"])
+def test_one_that_waits_for_no_answer_is_closed(said: bytes, world: World) -> None:
+    visitor = world.visitor()
+    visitor.send(said)
+    visitor.channel.readConnectionLost()
+    assert visitor.transport.disconnecting
+
+
 def test_a_client_that_does_not_let_itself_be_closed_is_cut_off(world: World) -> None:
     visitor = world.visitor()
     visitor.send(b"nonsense\r\n\r\n")
